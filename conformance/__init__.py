@@ -1,0 +1,1 @@
+"""Conformance suite: judges any framework's cross-entropy against the documented formulas."""
