@@ -1,0 +1,114 @@
+"""What a run produces: one result a case, and the run around them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Verdicts in the order in which reports list them.
+VERDICTS = (
+    "pass",
+    "fail",  # wrong value, shape or dtype, or an input overwritten
+    "error",  # raised on documented input
+    "accepts-invalid",  # did not raise on documented-invalid input
+    "unsupported",  # the adapter or framework says so
+    "crash",
+    "timeout",
+)
+
+#: Verdicts that leave a run's exit code at 0.
+HARMLESS = frozenset({"pass", "unsupported"})
+
+
+@dataclass(frozen=True)
+class OutputResult:
+    """Judgement of one output of one step: the loss, or the gradient of one argument.
+
+    Attributes
+    ----------
+    name
+        ``loss`` or ``grad.<argument>``; ``step`` tells of which step.
+    ok
+        Whether it agrees with one of the acceptable readings.
+    ulps
+        The worst error in units in the last place of the output's dtype.
+    bound_fraction
+        The worst error as a fraction of the allowed error.
+    reading
+        Which of several acceptable readings the framework chose, where a page leaves it open.
+    detail
+        For a disagreement: where, expected and got.
+    """
+
+    name: str
+    step: int
+    ok: bool
+    ulps: float = 0.0
+    bound_fraction: float = 0.0
+    reading: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Verdict on one case."""
+
+    case: str
+    clauses: tuple[str, ...]
+    verdict: str
+    message: str = ""
+    outputs: tuple[OutputResult, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def ulps(self) -> float:
+        """The worst error of any output, in ulps of its dtype."""
+        return max((output.ulps for output in self.outputs), default=0.0)
+
+    @property
+    def bound_fraction(self) -> float:
+        """The worst error of any output as a fraction of what is allowed."""
+        return max((output.bound_fraction for output in self.outputs), default=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON data; an unbounded error is the string ``"inf"``."""
+        return {
+            "case": self.case,
+            "clauses": list(self.clauses),
+            "verdict": self.verdict,
+            "message": self.message,
+            "seconds": round(self.seconds, 6),
+            "outputs": [
+                {
+                    "name": output.name,
+                    "step": output.step,
+                    "ok": output.ok,
+                    "ulps": _number(output.ulps),
+                    "bound_fraction": _number(output.bound_fraction),
+                    "reading": output.reading,
+                    "detail": output.detail,
+                }
+                for output in self.outputs
+            ],
+        }
+
+
+@dataclass
+class Run:
+    """All results of one adapter, and what was tested."""
+
+    adapter: str
+    versions: dict[str, str] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    seconds: float = 0.0
+    complete: bool = True
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing but pass and unsupported occurred, else 1."""
+        return int(any(result.verdict not in HARMLESS for result in self.results))
+
+
+def _number(value: float) -> float | str:
+    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
