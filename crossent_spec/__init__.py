@@ -1,0 +1,46 @@
+"""The cross-entropy loss of torch, OneFlow and unit-scaling on NumPy arrays, with gradients.
+
+>>> import numpy as np
+>>> import crossent_spec
+>>> loss, grads = crossent_spec.cross_entropy_value_and_grad(np.zeros((1, 4)), np.array([2]))
+>>> grads.input
+array([[ 0.25,  0.25, -0.75,  0.25]])
+"""
+
+from .cross_entropy import cross_entropy, cross_entropy_value_and_grad, cross_entropy_vjp
+from .evaluate import Gradients
+from .linear import (
+    linear_cross_entropy,
+    linear_cross_entropy_value_and_grad,
+    linear_cross_entropy_vjp,
+)
+from .modules import (
+    CrossEntropyLoss,
+    LinearCrossEntropyLoss,
+    OneFlowCrossEntropyLoss,
+    UnitScaledCrossEntropyLoss,
+)
+from .options import LinearCrossEntropyOptions
+from .unit_scaled import (
+    unit_scaled_cross_entropy,
+    unit_scaled_cross_entropy_value_and_grad,
+    unit_scaled_cross_entropy_vjp,
+)
+
+__all__ = [
+    "CrossEntropyLoss",
+    "Gradients",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
+    "OneFlowCrossEntropyLoss",
+    "UnitScaledCrossEntropyLoss",
+    "cross_entropy",
+    "cross_entropy_value_and_grad",
+    "cross_entropy_vjp",
+    "linear_cross_entropy",
+    "linear_cross_entropy_value_and_grad",
+    "linear_cross_entropy_vjp",
+    "unit_scaled_cross_entropy",
+    "unit_scaled_cross_entropy_value_and_grad",
+    "unit_scaled_cross_entropy_vjp",
+]

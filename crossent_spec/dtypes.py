@@ -1,0 +1,57 @@
+"""The element types of the library, and rounding to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Names of the supported types of real arguments.  bfloat16 is ml_dtypes', recognised by name so
+#: that the library needs no package for callers who do not use it.
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Tell whether a dtype is one of the supported floating types, in any byte order."""
+    return dtype.name in FLOATING
+
+
+def is_integer(dtype: np.dtype[Any]) -> bool:
+    """Tell whether a dtype is a signed or unsigned integer type (``bool`` is not)."""
+    return dtype.kind in "iu"
+
+
+def to_float64(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Convert a supported floating array to native float64, which holds its values exactly."""
+    return array.astype(np.float64)
+
+
+def round_to(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Round float64 values to the nearest of ``dtype``, ties to even; overflow gives infinity.
+
+    >>> round_to(np.float64(0.1), np.dtype("float16"))
+    array(0.1, dtype=float16)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    dtype = dtype.newbyteorder("=") if dtype.name != "bfloat16" else dtype
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if dtype.name == "bfloat16":
+            return _round_to_odd_float32(values).astype(dtype)
+        return values.astype(dtype)
+
+
+def _round_to_odd_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Round to float32 so that a second rounding, to a shorter type, is as if there were one.
+
+    Rounding to odd: truncate, then set the last bit if anything was lost.  (Boldo and
+    Melquiond, *When double rounding is odd*, 2005.)
+    """
+    nearest = np.atleast_1d(values.astype(np.float32))
+    wide = np.atleast_1d(values)
+    bits = nearest.view(np.uint32)
+    finite = np.isfinite(wide) & np.isfinite(nearest)
+    # One step toward zero where rounding went away from it.
+    bits -= (finite & (np.abs(nearest.astype(np.float64)) > np.abs(wide))).astype(np.uint32)
+    bits |= (finite & (nearest.astype(np.float64) != wide)).astype(np.uint32)
+    return nearest.reshape(values.shape)
