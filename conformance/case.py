@@ -120,7 +120,6 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "target-length",
         "target-extra-axis",
         "target-missing-axis",
-        "target-batch-of-one",
         "target-shape-of-input",
         "target-spatial",
         "target-too-large",
@@ -210,9 +209,10 @@ class Case:
             if value not in allowed:
                 raise ValueError(f"case {name}: got {value!r}, allowed are {', '.join(allowed)}")
         if self.system == "linear":
-            if not self.classes or (self.bad == "no" and not 1 <= len(self.shape) <= 2):
+            documented = len(self.shape) == 2 or (len(self.shape) == 1 and len(self.classes) == 1)
+            if not self.classes or (self.bad == "no" and not documented):
                 raise ValueError(
-                    f"case shape: the linear loss takes (N x) in_features - C (x d1 x ...), "
+                    "case shape: the linear loss takes in_features-C or N x in_features-C x d1..., "
                     f"got {_extents(self.shape)}-{_extents(self.classes)}"
                 )
         elif self.classes:
@@ -230,8 +230,9 @@ class Case:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name not in (*_POSITIONAL, "classes") and value != field.default:
-                parts.append(f"{field.name}={value!r}" if _is_number(field) else
-                             f"{field.name}={value}")
+                parts.append(
+                    f"{field.name}={value!r}" if _is_number(field) else f"{field.name}={value}"
+                )
         return ",".join(parts)
 
     @classmethod

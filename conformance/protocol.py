@@ -88,9 +88,7 @@ class Adapter:
         """Return the loss and whatever ``backward`` needs (a graph, a closure)."""
         raise NotImplementedError
 
-    def backward(
-        self, state: Any, grad_output: Optional[Array], retain: bool
-    ) -> Dict[str, Array]:
+    def backward(self, state: Any, grad_output: Optional[Array], retain: bool) -> Dict[str, Array]:
         """Return the gradient of each array named in the call's ``wrt``.
 
         ``grad_output`` has the loss's shape; ``None`` means the framework's own default for a
@@ -131,7 +129,9 @@ def encode_view(base: Array, view: np.ndarray) -> Dict[str, Any]:
     the caller's memory layout, and anything written beside the view shows.
     """
     item = base.data.dtype.itemsize
-    offset = (view.__array_interface__["data"][0] - base.data.__array_interface__["data"][0]) // item
+    offset = (
+        view.__array_interface__["data"][0] - base.data.__array_interface__["data"][0]
+    ) // item
     message = encode(base)
     message["base"] = message.pop("shape")[0]
     message["shape"] = list(view.shape)
@@ -176,7 +176,8 @@ def decode(message: Dict[str, Any]) -> Array:
     view = np.lib.stride_tricks.as_strided(
         base[offset:], shape, [step * storage.itemsize for step in strides]
     )
-    view.flags.writeable = not message.get("readonly", False)
+    if message.get("readonly", False):
+        view.flags.writeable = False
     return Array(view, dtype)
 
 

@@ -39,7 +39,7 @@ class Formula:
     """A loss and its gradients by the formulas, the plain or the unit-scaled ones."""
 
     loss: Callable[[formulas.Symbols], Any]
-    gradients: Callable[[formulas.Symbols, Any], formulas.LogitGradients]
+    gradients: Callable[[formulas.Symbols, Any, str], formulas.SymbolGradients]
 
 
 PLAIN = Formula(formulas.loss, formulas.gradients)
@@ -67,15 +67,21 @@ def loss_value(problem: Problem, s: formulas.Symbols, formula: Formula = PLAIN) 
     return round_to(value.reshape(problem.loss_shape), problem.dtype)[()]
 
 
-def logit_gradients(
-    problem: Problem, s: formulas.Symbols, grad_output: ArrayLike | None, formula: Formula = PLAIN
-) -> formulas.LogitGradients:
-    """Return the float64 gradients of Σ grad_output·loss at the logits."""
+def symbol_gradients(
+    problem: Problem,
+    s: formulas.Symbols,
+    grad_output: ArrayLike | None,
+    names: Sequence[str],
+    formula: Formula = PLAIN,
+) -> formulas.SymbolGradients:
+    """Return the float64 gradients of Σ grad_output·loss that the named arguments need."""
     g = check_grad_output(grad_output, problem.loss_shape)
     if problem.reduction == "none":
         g = g.reshape(s.keep.shape)
+    of = {"target": "q", "weight": "w"}
+    wanted = "".join(sorted({of.get(name, "x") for name in names}))
     with np.errstate(all="ignore"):
-        return formula.gradients(s, g)
+        return formula.gradients(s, g, wanted)
 
 
 def vjp_on_logits(
@@ -87,9 +93,9 @@ def vjp_on_logits(
     s = symbols(problem, to_float64(problem.logits))
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
-        found = logit_gradients(problem, s, grad_output, formula)
-        shared = target_and_weight(problem, found, names)
-        if "input" in names:
+        found = symbol_gradients(problem, s, grad_output, names, formula)
+        shared = target_and_weight(problem, found)
+        if found.x is not None:
             shared["input"] = round_to(found.x.reshape(problem.logits_shape), problem.dtype)
         return Gradients(**shared)
 
@@ -106,16 +112,13 @@ def differentiable(problem: Problem) -> tuple[str, ...]:
     return tuple(found)
 
 
-def target_and_weight(
-    problem: Problem, found: formulas.LogitGradients, names: Sequence[str]
-) -> dict[str, Array]:
+def target_and_weight(problem: Problem, found: formulas.SymbolGradients) -> dict[str, Array]:
     """Round the gradients of probabilities and class weights to the dtypes of their arguments."""
     result = {}
-    if "target" in names:
-        assert found.q is not None
+    if found.q is not None:
         original = problem.targets.original
         result["target"] = round_to(found.q.reshape(original.shape), original.dtype)
-    if "weight" in names:
+    if found.w is not None:
         assert problem.weight is not None
         result["weight"] = round_to(found.w, problem.weight.dtype)
     return result

@@ -32,12 +32,12 @@ class Symbols(NamedTuple):
     reduction: str
 
 
-class LogitGradients(NamedTuple):
-    """Gradients of a loss with respect to x, q and w."""
+class SymbolGradients(NamedTuple):
+    """Gradients of a loss with respect to x, q and w; ``None`` where not asked for."""
 
-    x: Numbers
+    x: Numbers | None
     q: Numbers | None
-    w: Numbers
+    w: Numbers | None
 
 
 def log_softmax(x: Numbers) -> Numbers:
@@ -91,7 +91,7 @@ def denominator(s: Symbols) -> Any:
     """
     if s.q is not None:
         return 0 * s.epsilon + s.keep.size
-    return np.where(s.keep, s.w[s.y], 0 * s.epsilon).sum()
+    return 0 * s.epsilon + np.where(s.keep, s.w[s.y], 0 * s.epsilon).sum()
 
 
 def reduced(losses: Numbers, divisor: Any, reduction: str) -> Any:
@@ -151,13 +151,13 @@ def loss(s: Symbols) -> Any:
     return reduced(unreduced(s), denominator(s), s.reduction)
 
 
-def gradients(s: Symbols, g: Any) -> LogitGradients:
-    """Gradients of Σ g·loss with respect to logits, probabilities and class weights."""
+def gradients(s: Symbols, g: Any, of: str = "xqw") -> SymbolGradients:
+    """Gradients of Σ g·loss with respect to the symbols named in ``of``."""
     scale = sample_scale(g, denominator(s), s)
-    return LogitGradients(
-        x=logit_gradient(s, scale),
-        q=None if s.q is None else target_gradient(s, scale),
-        w=weight_gradient(s, scale),
+    return SymbolGradients(
+        x=logit_gradient(s, scale) if "x" in of else None,
+        q=target_gradient(s, scale) if "q" in of else None,
+        w=weight_gradient(s, scale) if "w" in of else None,
     )
 
 
@@ -198,7 +198,7 @@ def unit_loss(s: Symbols) -> Any:
     return reduced(unreduced(s), 0 * s.epsilon + s.keep.size, s.reduction)
 
 
-def unit_gradients(s: Symbols, g: Any) -> LogitGradients:
+def unit_gradients(s: Symbols, g: Any, of: str = "xq") -> SymbolGradients:
     """C/√(C − 1)·g·(softmax − target): the gradient of unit-scaling 0.3.5.
 
     The page says "unit-scaled" and gives no factor; the release scales the gradient by
@@ -207,7 +207,9 @@ def unit_gradients(s: Symbols, g: Any) -> LogitGradients:
     """
     classes = 0 * s.epsilon + s.x.shape[1]
     total = s._replace(reduction="none" if s.reduction == "none" else "sum")
-    unscaled = gradients(total, g)
+    unscaled = gradients(total, g, of)
+    if unscaled.x is None:
+        return unscaled
     return unscaled._replace(x=classes / np.sqrt(classes - 1) * unscaled.x)
 
 

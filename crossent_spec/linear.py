@@ -17,8 +17,8 @@ from .evaluate import (
     Gradients,
     Vjp,
     differentiable,
-    logit_gradients,
     loss_value,
+    symbol_gradients,
     symbols,
     target_and_weight,
 )
@@ -225,9 +225,11 @@ def linear_cross_entropy_vjp(
                 "the chunked gradients were consumed by an earlier call of this vjp; pass "
                 "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
             )
-        found = logit_gradients(problem, s, grad_output)
+        found = symbol_gradients(problem, s, grad_output, names)
         consumed = True
-        result = target_and_weight(problem, found, names)
+        result = target_and_weight(problem, found)
+        if found.x is None:
+            return Gradients(**result)
         with np.errstate(all="ignore"):
             linear = formulas.linear_gradients(found.x, operands[0], operands[1])
         for name, gradient, argument in zip(

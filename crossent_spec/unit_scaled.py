@@ -232,7 +232,7 @@ def _formula(mult: float) -> Formula:
     def loss(s: formulas.Symbols) -> Any:
         return formulas.unit_loss(formulas.unit_symbols(s, mult))
 
-    def gradients(s: formulas.Symbols, g: Any) -> formulas.LogitGradients:
-        return formulas.unit_gradients(formulas.unit_symbols(s, mult), g)
+    def gradients(s: formulas.Symbols, g: Any, of: str) -> formulas.SymbolGradients:
+        return formulas.unit_gradients(formulas.unit_symbols(s, mult), g, of)
 
     return Formula(loss, gradients)

@@ -1,0 +1,74 @@
+"""The corpus: every case, in a fixed order, from the families of each system."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from functools import cache
+from typing import Any
+
+from ..case import Case
+from ..clauses import clauses_of
+from . import calls, linear, logits
+
+#: What a case may hold before --quick leaves it to the full corpus.
+QUICK_ELEMENTS = 6000
+
+
+@cache
+def _full() -> tuple[Case, ...]:
+    found: dict[Case, None] = {}
+    for system in ("ce", "oneflow", "unit"):
+        found.update(dict.fromkeys(logits.cases(system)))
+        found.update(dict.fromkeys(calls.cases(system)))
+    found.update(dict.fromkeys(calls.special()))
+    found.update(dict.fromkeys(linear.cases()))
+    return tuple(found)
+
+
+def corpus(quick: bool = False) -> list[Case]:
+    """Return the cases, every one once.
+
+    Parameters
+    ----------
+    quick
+        Only about a tenth of them: small ones that between them show most pairs of field values
+        of each system, and every clause.
+    """
+    if not quick:
+        return list(_full())
+    chosen: dict[Case, None] = {}
+    seen: set[tuple[Any, ...]] = set()
+    covered: set[tuple[str, str]] = set()
+    for case in _full():
+        new_clauses = {(case.system, clause) for clause in clauses_of(case)} - covered
+        pairs = _pairs(case)
+        if new_clauses or (_elements(case) <= QUICK_ELEMENTS and len(pairs - seen) >= 14):
+            chosen[case] = None
+            seen |= pairs
+            covered |= new_clauses
+    return list(chosen)
+
+
+def _pairs(case: Case) -> set[tuple[Any, ...]]:
+    """Pairs of what a case sets, with shapes by their kind."""
+    values = {
+        field.name: getattr(case, field.name)
+        for field in dataclasses.fields(case)
+        if field.name not in ("shape", "classes", "seed", "system", "form")
+        and getattr(case, field.name) != field.default
+    }
+    rank = len(case.logits_shape)
+    values["rank"] = "unbatched" if rank == 1 else "batched" if rank == 2 else "spatial"
+    values["classes"] = min(case.num_classes.bit_length(), 8)
+    return {
+        (case.system, *first, *second)
+        for first, second in itertools.combinations(sorted(values.items()), 2)
+    }
+
+
+def _elements(case: Case) -> int:
+    count = 1
+    for extent in (*case.logits_shape, case.shape[-1] if case.system == "linear" else 1):
+        count *= extent
+    return count

@@ -1,0 +1,374 @@
+"""A worker seen from the harness: start it, ask it, and outlive whatever it does.
+
+Nothing here can be blocked by the other side.  A thread of its own writes requests, another
+collects reply lines, a third keeps the tail of stderr; all of them end when the process does,
+and the process, with everything that it started, ends when it crashes, breaks the protocol,
+exceeds its time or is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from conformance.protocol import PROTOCOL_VERSION
+
+#: Seconds that a worker may take to import its framework.
+START_LIMIT = 120.0
+#: Seconds that a worker may take to go once it was told to.
+_LEAVE_LIMIT = 2.0
+_LINE_LIMIT = 1 << 30
+_TAIL = 8192
+_WORKER = Path(__file__).with_name("worker.py")
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WorkerFailure:
+    """Why there is no reply."""
+
+    kind: Literal["crash", "timeout"]
+    detail: str
+
+
+class Unavailable(Exception):  # noqa: N818 - the framework is missing, nothing is in error
+    """A worker could not be started, or its framework not imported.
+
+    Attributes
+    ----------
+    module
+        The module that was missing, where that was the reason.
+    """
+
+    def __init__(self, text: str, module: str | None = None) -> None:
+        super().__init__(text)
+        self.module = module
+
+    def __reduce__(self) -> tuple[type[Unavailable], tuple[str, str | None]]:
+        """Pickle with both arguments."""
+        return Unavailable, (str(self), self.module)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a worker says about itself."""
+
+    name: str
+    systems: tuple[str, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to start: an adapter in a Python process, or any program that speaks the protocol.
+
+    Attributes
+    ----------
+    name
+        What reports call it.
+    command
+        The command line.
+    adapter
+        The adapter's file, or None for a program of another kind.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    adapter: str | None = None
+
+    @classmethod
+    def of_adapter(cls, name: str, path: str, python: str | None = None) -> Program:
+        """Return the worker of an adapter's file, run by ``python`` or by this interpreter."""
+        command = [python or sys.executable, str(_WORKER), os.path.abspath(path)]
+        if python is None:
+            # So that the embedded implementation is found, and is the one beside this suite.
+            command.append(str(_WORKER.parent.parent))
+        return cls(name, tuple(command), path)
+
+    @classmethod
+    def of_command(cls, text: str) -> Program:
+        """Return a program given as a command line.
+
+        >>> Program.of_command("node 'my adapter.mjs'").command
+        ('node', 'my adapter.mjs')
+        """
+        command = tuple(shlex.split(text))
+        if not command:
+            raise ValueError("the command is empty")
+        return cls(text, command)
+
+    @property
+    def line(self) -> str:
+        """The command line as a person would type it."""
+        return shlex.join(self.command)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line that arrived, or the end of them: why there will be no more."""
+
+    arrived: float
+    text: bytes = b""
+    end: Literal["", "closed", "flood"] = ""
+
+
+class _Process:
+    """One started process, its three pipes and the threads that serve them."""
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        # Where memory runs out, Linux should take the framework and leave the harness.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self._popen.pid}/oom_score_adj").write_text("1000")
+        self.lines: queue.SimpleQueue[_Line] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._tail = b""
+        stdin, stdout, stderr = self._popen.stdin, self._popen.stdout, self._popen.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        self._threads = [
+            threading.Thread(target=serve, args=(pipe,), daemon=True)
+            for serve, pipe in ((self._write, stdin), (self._read, stdout), (self._drain, stderr))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, line: bytes) -> None:
+        """Hand over a line to be written; what stderr said before is forgotten."""
+        self._tail = b""
+        self._outgoing.put(line)
+
+    def end(self, patience: float) -> int | None:
+        """Close stdin, wait for the process to go, kill what is left of its group.
+
+        Returns its status, or None if it had to be killed.
+        """
+        self._outgoing.put(None)
+        deadline = time.monotonic() + patience
+        while not (exited := self._has_exited()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        # Until it is reaped, below, the process keeps its id, so this can hit no other group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        status = self._popen.wait()
+        for thread in self._threads:
+            thread.join(timeout=1.0)  # a pipe that an escaped grandchild keeps open is left to it
+        return status if exited else None
+
+    def last_words(self) -> str:
+        """Return the end of what the process wrote to stderr since the last request."""
+        lines = self._tail.decode("utf-8", "replace").strip().split("\n")
+        # Python's fault handler ends its report with a list of all it has loaded.
+        return "\n".join(line for line in lines if not line.startswith("Extension modules: "))
+
+    def _has_exited(self) -> bool:
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._popen.pid, flags) is not None
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError), pipe:
+            while (line := self._outgoing.get()) is not None:
+                pipe.write(line)
+                pipe.flush()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        parts: list[bytes] = []
+        size = 0
+        end: Literal["closed", "flood"] = "closed"
+        with contextlib.suppress(OSError), pipe:
+            while chunk := os.read(pipe.fileno(), 1 << 20):
+                *complete, rest = chunk.split(b"\n")
+                for piece in complete:
+                    self.lines.put(_Line(time.monotonic(), b"".join([*parts, piece])))
+                    parts, size = [], 0
+                parts.append(rest)
+                size += len(rest)
+                # One reply is under way at most, so anything that piles up breaks the protocol.
+                if size > _LINE_LIMIT or self.lines.qsize() > 16:
+                    end = "flood"
+                    break
+        self.lines.put(_Line(time.monotonic(), b"".join(parts), end))
+
+    def _drain(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError), pipe:
+            while chunk := os.read(pipe.fileno(), 1 << 16):
+                self._tail = (self._tail + chunk)[-_TAIL:]
+
+
+class Worker:
+    """A worker that is started again as often as it takes.
+
+    Use it from one thread that lives as long as the worker: on Linux a process that is tied to
+    its parent's life is tied to the thread that started it.
+
+    Attributes
+    ----------
+    elapsed
+        Seconds from the last request to its reply.
+    """
+
+    def __init__(self, program: Program, start_limit: float = START_LIMIT) -> None:
+        self.program = program
+        self.elapsed = 0.0
+        self._start_limit = start_limit
+        self._process: _Process | None = None
+        self._sent = 0.0
+        self._case: object = None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process that owes no explanation."""
+        return self._process is not None
+
+    def start(self) -> Hello:
+        """Start the process and make its acquaintance.
+
+        Raises
+        ------
+        Unavailable
+            It cannot be started, its framework cannot be imported, or it speaks another protocol.
+        """
+        self.close()
+        self.elapsed = 0.0
+        command = self.program.command
+        if self.program.adapter is None:
+            # Another program cannot tie its life to the harness; this does it on its behalf.
+            command = (sys.executable, "-S", "-E", str(_WORKER), "--exec", *command)
+        try:
+            self._process = _Process(command)
+        except OSError as error:
+            raise Unavailable(f"{command[0]}: {error.strerror or error}") from None
+        self.send({"op": "hello"})
+        reply = self.receive(self._start_limit)
+        try:
+            return _acquaint(reply)
+        except BaseException:
+            self._stop(0.0)
+            raise
+
+    def send(self, message: Message) -> None:
+        """Send a request; return at once."""
+        assert self._process is not None, "start() comes first"
+        line = json.dumps(message, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+        self._case = message.get("case")
+        self._sent = time.monotonic()
+        self._process.send(line)
+
+    def receive(self, timeout: float) -> Message | WorkerFailure:
+        """Return the reply, or why there is none within ``timeout`` seconds of the request.
+
+        After a failure the process is gone, and :meth:`start` starts another.
+        """
+        assert self._process is not None, "start() comes first"
+        deadline = self._sent + timeout
+        try:
+            line = self._process.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            line = _Line(time.monotonic(), b"", "closed")
+            late = True
+        else:
+            late = line.arrived > deadline
+        self.elapsed = line.arrived - self._sent
+        if late:
+            return self._fail("timeout", f"no reply within {timeout:g} s")
+        if line.end == "flood":
+            return self._fail("crash", "the process floods stdout, which is the protocol's")
+        if line.end:
+            return self._explain(line.text)
+        try:
+            reply = json.loads(line.text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            reply = None
+        if not isinstance(reply, dict) or reply.get("case") != self._case:
+            return self._fail(
+                "crash", f"a line on stdout is not the reply to this request: {_brief(line.text)}"
+            )
+        return reply
+
+    def close(self) -> None:
+        """Let the process go, and see that it does."""
+        if self._process is not None:
+            self._process.send(b'{"op":"quit"}\n')
+            self._stop(_LEAVE_LIMIT)
+
+    def _explain(self, rest: bytes) -> WorkerFailure:
+        """Say how a process ended that closed its stdout."""
+        process = self._process
+        assert process is not None
+        exited = _describe_status(self._stop(_LEAVE_LIMIT))
+        detail = f"the process {exited} without a reply"
+        if rest:
+            detail += f"; its last line breaks off: {_brief(rest)}"
+        return WorkerFailure("crash", _with_words(detail, process.last_words()))
+
+    def _fail(self, kind: Literal["crash", "timeout"], detail: str) -> WorkerFailure:
+        process = self._process
+        assert process is not None
+        self._stop(0.0)
+        return WorkerFailure(kind, _with_words(detail, process.last_words()))
+
+    def _stop(self, patience: float) -> int | None:
+        process, self._process = self._process, None
+        return process.end(patience) if process is not None else None
+
+
+def _acquaint(reply: Message | WorkerFailure) -> Hello:
+    if isinstance(reply, WorkerFailure):
+        raise Unavailable(reply.detail)
+    if "error" in reply:
+        module = reply.get("module")
+        raise Unavailable(str(reply["error"]), module if isinstance(module, str) else None)
+    if reply.get("protocol") != PROTOCOL_VERSION:
+        raise Unavailable(
+            f"it speaks protocol {reply.get('protocol')!r}, this suite speaks {PROTOCOL_VERSION}"
+        )
+    systems, versions = reply.get("systems"), reply.get("versions", {})
+    if not isinstance(systems, list) or not isinstance(versions, dict):
+        raise Unavailable("its hello lacks a list of systems, or its versions are no object")
+    return Hello(
+        str(reply.get("name", "")),
+        tuple(map(str, systems)),
+        {str(name): str(version) for name, version in versions.items()},
+    )
+
+
+def _describe_status(status: int | None) -> str:
+    if status is None:
+        return "closed its stdout"
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+def _with_words(detail: str, words: str) -> str:
+    return f"{detail}; stderr ends:\n{words}" if words else detail
+
+
+def _brief(text: bytes) -> str:
+    return repr(text[:200].decode("utf-8", "replace")) + (" ..." if len(text) > 200 else "")
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")

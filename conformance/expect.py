@@ -1,0 +1,370 @@
+"""What a case must give: the exact value of the formula, enclosed, and the allowed error.
+
+The formulas of :mod:`crossent_spec.formulas` are evaluated on python-flint's balls; the enclosure
+is narrow beside the allowed error, or the precision is raised until it is.  Infinities and NaN
+go through the same text, which on exact infinities and NaN follows IEEE arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from flint import arb, ctx
+from numpy.typing import NDArray
+
+from crossent_spec import formulas
+from crossent_spec.dtypes import round_to
+from crossent_spec.formulas import Symbols
+
+from . import readings
+from .case import DTYPES, Case
+from .request import Request
+from .tolerance import Allowed, multiplier_error, projection_error
+from .values import numpy_dtype
+
+Array = NDArray[Any]
+Float = NDArray[np.float64]
+
+FIRST_PRECISION, LAST_PRECISION = 128, 4096
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One acceptable result: exact values as the unevaluated sum of two float64 arrays."""
+
+    name: str
+    high: Float
+    low: Float
+
+
+@dataclass(frozen=True)
+class ExactOutput:
+    """Everything acceptable for one output of one step."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    readings: tuple[Reading, ...]
+    allowed: Float
+
+    def rounded(self, reading: int = 0) -> Float:
+        """Exact values rounded to the output's dtype."""
+        return round_to(self.readings[reading].high, numpy_dtype(self.dtype)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class ExpectedStep:
+    """What one step must do.
+
+    ``raises`` is 'no', 'must' (a documented requirement is broken) or 'may' (the page leaves
+    open whether the call is allowed).
+    """
+
+    raises: str = "no"
+    outputs: dict[str, ExactOutput] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What each step of a case must do."""
+
+    steps: tuple[ExpectedStep, ...]
+
+    def summary(self) -> list[str]:
+        """Lines for a reader: what each step must give."""
+        lines = []
+        for number, step in enumerate(self.steps):
+            if step.raises != "no":
+                lines.append(f"step {number}: {step.raises} raise an error")
+            for name, output in step.outputs.items():
+                what = name if name == "loss" else f"gradient of {name}"
+                for reading in output.readings:
+                    label = f" ({reading.name})" if reading.name else ""
+                    values = np.array2string(
+                        reading.high, threshold=8, edgeitems=3, precision=17, separator=", "
+                    )
+                    lines.append(
+                        f"step {number}: {what}{label}, {output.dtype} {output.shape}: {values}"
+                    )
+                worst = float(output.allowed.max(initial=0.0))
+                lines.append(f"step {number}: {what}, largest allowed error {worst:.3g}")
+        return lines
+
+
+def expect(case: Case, request: Request) -> Expected:
+    """Work out what each step of a request must give."""
+    if case.bad != "no":
+        return Expected((ExpectedStep("must"),))
+    calls: dict[str, ExactCall] = {}
+    backwards: dict[str, int] = {}
+    steps = []
+    for step in request.steps:
+        if step["do"] == "forward":
+            call = ExactCall(case, request, step["arrays"])
+            # A second forward on the same arrays must give the same: work it out once.
+            same = [other for other in calls.values() if other.names == call.names]
+            call = same[0] if same else call
+            calls[step["as"]] = call
+            steps.append(ExpectedStep("may" if _may_refuse(case) else "no", call.forward))
+            continue
+        count = backwards[step["of"]] = backwards.get(step["of"], 0) + 1
+        if count > 1 and case.has_options and case.retain == "no":
+            # "any second backward() call raises (even with retain_graph=True)", page 000
+            steps.append(ExpectedStep("must"))
+        else:
+            steps.append(ExpectedStep("no", calls[step["of"]].backward))
+    return Expected(tuple(steps))
+
+
+def _may_refuse(case: Case) -> bool:
+    """Tell whether the pages leave open that the call is refused.
+
+    ``ignore_index`` "is only applicable when the target contains class indices": a call that
+    gives one with probabilities may be refused (torch 2.13 does, for indices that could be a
+    class) or run without effect.
+    """
+    if case.is_index or case.ignore_index is None:
+        return False
+    return case.system == "linear" or case.ignore_index >= 0
+
+
+class ExactCall:
+    """One forward call of a request and its backward pass, worked out exactly on demand."""
+
+    def __init__(self, case: Case, request: Request, names: dict[str, str]) -> None:
+        self.case = case
+        self.names = names
+        self.wrt = request.wrt
+        arrays = {argument: request.arrays[name] for argument, name in names.items()}
+        self.dtypes = {argument: array.dtype for argument, array in arrays.items()}
+        self.arrays = {argument: array.values for argument, array in arrays.items()}
+        grad = request.arrays.get("grad_output")
+        self.grad_output = None if grad is None else grad.values
+        self.plain = self._symbols(_to_float)
+        self.found = readings.find(case, self.plain)
+        self._balls: dict[int, Symbols] = {}
+        self._forward: dict[str, ExactOutput] | None = None
+        self._backward: dict[str, ExactOutput] | None = None
+        self._allowed = self._analyse()
+
+    @property
+    def forward(self) -> dict[str, ExactOutput]:
+        """The loss."""
+        if self._forward is None:
+            shape = self.case.sample_shape if self.plain.reduction == "none" else ()
+            loss = self._exact(
+                {"loss": shape},
+                {"loss": self._allowed.loss()},
+                lambda s, _: {"loss": _loss(self.case, s)},
+            )
+            self._forward = loss
+        return self._forward
+
+    @property
+    def backward(self) -> dict[str, ExactOutput]:
+        """The gradients."""
+        if self._backward is None:
+            shapes = {name: self.arrays[name].shape for name in self.wrt}
+            self._backward = self._exact(shapes, self._allowed_gradients(), self._gradients)
+        return self._backward
+
+    def _symbols(self, number: Any) -> Symbols:
+        """Put the arrays into the pages' symbols, as numbers of one kind."""
+        case, arrays = self.case, self.arrays
+        shape = case.logits_shape
+        batch = shape[0] if len(shape) > 1 else 1
+        positions = int(np.prod(shape[2:], dtype=np.int64)) if len(shape) > 1 else 1
+        full = (batch, case.num_classes, positions)
+        keep = np.ones((batch, positions), dtype=bool)
+        y = q = None
+        if case.is_index:
+            target = arrays["target"].reshape(batch, positions)
+            keep = target != case.ignored_value
+            y = np.where(keep, target, 0)
+        else:
+            q = number(arrays["target"].reshape(full))
+        weight = arrays.get("weight", np.ones(case.num_classes))
+        s = Symbols(
+            x=np.empty(0),
+            y=y,
+            q=q,
+            w=number(weight),
+            keep=keep,
+            epsilon=number(np.asarray(case.epsilon))[()],
+            reduction=case.effective_reduction,
+        )
+        if case.system == "linear":
+            return s._replace(x=formulas.linear_logits(*self._operands(number, keep)))
+        # What an ignored sample holds must not matter: here it is 0.
+        logits = np.where(keep[:, None, :], arrays["input"].reshape(full), 0.0)
+        s = s._replace(x=number(logits))
+        if case.system == "unit":
+            mult = number(np.asarray(1.0 if case.mult is None else case.mult))[()]
+            s = formulas.unit_symbols(s, mult)
+        return s
+
+    def _operands(self, number: Any, keep: NDArray[np.bool_]) -> tuple[Any, Any, Any]:
+        width = self.case.shape[-1]
+        classes = self.case.num_classes
+        features = self.arrays["input"].reshape(-1, width)
+        features = np.where(keep.any(axis=1, keepdims=True), features, 0.0)
+        bias = self.arrays.get("linear_bias")
+        return (
+            number(features),
+            number(self.arrays["linear_weight"].reshape(classes, -1, width)),
+            None if bias is None else number(bias.reshape(classes, -1)),
+        )
+
+    def _analyse(self) -> Allowed:
+        finite = _with_finite_logits(self.plain)
+        error: Any = 0.0
+        if self.case.system == "linear":
+            operands = self._operands(_to_float, self.plain.keep)
+            features = np.nan_to_num(operands[0], nan=0.0)
+            error = projection_error(self.case, features, operands[1], operands[2], finite.x)
+        elif self.case.system == "unit":
+            error = multiplier_error(self.case, finite.x)
+        return Allowed(self.case, finite, error, self.case.system == "unit")
+
+    def _g(self, number: Any) -> Any:
+        if self.grad_output is None:
+            return number(np.asarray(1.0))[()]
+        g = number(self.grad_output)
+        return g.reshape(self.plain.keep.shape) if self.plain.reduction == "none" else g[()]
+
+    def _scale(self) -> Float:
+        """∂result/∂l_n in float64, finite, for the analysis."""
+        allowed, g = self._allowed, self._g(_to_float)
+        if self.plain.reduction == "mean" and self.case.system != "unit":
+            g = g / allowed.denominator if allowed.denominator else 0.0 * g
+        scale = np.broadcast_to(g, self.plain.keep.shape)
+        return np.asarray(scale, dtype=np.float64)
+
+    def _allowed_gradients(self) -> dict[str, Float]:
+        allowed, scale = self._allowed, self._scale()
+        found: dict[str, Float] = {}
+        if self.case.system == "unit":
+            classes = self.case.num_classes
+            found["input"] = allowed.logits(scale * (classes / np.sqrt(classes - 1)))
+        else:
+            found["input"] = allowed.logits(scale)
+        if "target" in self.wrt:
+            found["target"] = allowed.target(scale)
+        if "weight" in self.wrt:
+            found["weight"] = allowed.weight(scale)
+        if self.case.system == "linear":
+            features, weight, _ = self._operands(_to_float, self.plain.keep)
+            gradient = formulas.logit_gradient(allowed.s, scale)
+            products = allowed.linear(
+                gradient, found["input"], np.nan_to_num(features, nan=0.0), weight
+            )
+            names = ("input", "linear_weight", "linear_bias")
+            found.update(dict(zip(names, products, strict=True)))
+        return {name: found[name] for name in self.wrt}
+
+    def _gradients(self, s: Symbols, number: Any) -> dict[str, Array]:
+        kinds = {"target": "q", "weight": "w"}
+        of = "".join(sorted({kinds.get(name, "x") for name in self.wrt}))
+        pull = formulas.unit_gradients if self.case.system == "unit" else formulas.gradients
+        found = pull(s, self._g(number), of)
+        by_name: dict[str, Any] = {"input": found.x, "target": found.q, "weight": found.w}
+        if self.case.system == "linear":
+            features, weight, _ = self._operands(number, s.keep)
+            products = formulas.linear_gradients(found.x, features, weight)  # type: ignore[arg-type]
+            names = ("input", "linear_weight", "linear_bias")
+            by_name.update(dict(zip(names, products, strict=True)))
+        return {name: by_name[name] for name in self.wrt}
+
+    def _exact(
+        self, shapes: dict[str, tuple[int, ...]], allowed: dict[str, Float], formula: Any
+    ) -> dict[str, ExactOutput]:
+        """Enclose every output narrowly beside its allowed error, in every reading."""
+        limits = {name: allowed[name].reshape(shape) for name, shape in shapes.items()}
+        precision = FIRST_PRECISION
+        while True:
+            ctx.prec = precision
+            enclosed: dict[str, list[Reading]] = {name: [] for name in shapes}
+            narrow = True
+            if precision not in self._balls:
+                self._balls[precision] = self._symbols(_to_balls)
+            s = self._balls[precision]
+            for label, values in readings.evaluate(self.case, self.found, s, formula, _to_balls):
+                for name, balls in values.items():
+                    high, low, radius = _split(np.asarray(balls, dtype=object), shapes[name])
+                    finite = np.isfinite(high)
+                    narrow &= bool((radius[finite] <= limits[name][finite] * 2.0**-20).all())
+                    enclosed[name].append(Reading(label, high, low))
+            if narrow:
+                break
+            if precision >= LAST_PRECISION:
+                raise ArithmeticError(
+                    f"case {self.case.id}: enclosure still too wide at {precision} bits"
+                )
+            precision *= 2
+        return {
+            name: ExactOutput(
+                DTYPES[self.case.dtype] if name == "loss" else self.dtypes[name],
+                shapes[name],
+                _distinct(enclosed[name]),
+                limits[name],
+            )
+            for name in shapes
+        }
+
+
+def _loss(case: Case, s: Symbols) -> Any:
+    return formulas.unit_loss(s) if case.system == "unit" else formulas.loss(s)
+
+
+def _to_float(values: Array) -> Float:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _to_balls(values: Array) -> Array:
+    balls = np.empty(values.size, dtype=object)
+    balls[:] = [arb(value) for value in np.asarray(values, dtype=np.float64).ravel().tolist()]
+    return balls.reshape(values.shape)
+
+
+def _split(balls: Array, shape: tuple[int, ...]) -> tuple[Float, Float, Float]:
+    """Balls as midpoints (high + low) and radii."""
+    flat = [ball if isinstance(ball, arb) else arb(ball) for ball in balls.ravel().tolist()]
+    high = [float(ball.mid()) if ball.is_finite() else float(ball) for ball in flat]
+    finite = [ball.is_finite() for ball in flat]
+    low = [
+        float(ball.mid() - value) if ok else 0.0
+        for ball, value, ok in zip(flat, high, finite, strict=True)
+    ]
+    radius = [float(ball.rad()) if ok else 0.0 for ball, ok in zip(flat, finite, strict=True)]
+    arrays = [np.array(values, dtype=np.float64).reshape(shape) for values in (high, low, radius)]
+    return arrays[0], arrays[1], arrays[2]
+
+
+def _with_finite_logits(s: Symbols) -> Symbols:
+    """Replace what is not finite, for the error analysis of the outputs that are.
+
+    -inf becomes a logit whose class has no probability; a sample with NaN or +inf has no finite
+    result at all, whatever stands there.
+    """
+    finite = np.isfinite(s.x)
+    if finite.all():
+        return s
+    top = np.where(finite, s.x, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0.0)
+    return s._replace(x=np.where(finite, s.x, top - 1000.0))
+
+
+def _distinct(found: list[Reading]) -> tuple[Reading, ...]:
+    """Drop readings that say the same as an earlier one; a single one needs no name."""
+    kept: list[Reading] = []
+    for reading in found:
+        if not any(
+            np.array_equal(reading.high, other.high, equal_nan=True)
+            and np.array_equal(reading.low, other.low)
+            for other in kept
+        ):
+            kept.append(reading)
+    if len(kept) == 1:
+        return (Reading("", kept[0].high, kept[0].low),)
+    return tuple(kept)

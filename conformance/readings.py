@@ -1,0 +1,152 @@
+"""Results that a page leaves open, and the readings that are acceptable there.
+
+Every other result is acceptable in one way only.
+
+==================================== ===========================================================
+what is open                          readings
+==================================== ===========================================================
+0·log 0: a class of coefficient 0     IEEE (0·∞ = NaN), or the limit (such a term is 0)
+with the logit -inf
+an ignored sample that holds NaN or   the sample is absent, or IEEE (l_n·1{...} = NaN·0 = NaN)
+an infinity
++inf among the logits of a sample     quotients of shifted exponentials (all NaN), or the
+                                      quotient as written (exp(x_j)/∞ = 0 where x_j is finite)
+gradients of a mean over nothing      0 or NaN (the loss itself is 0/0, NaN)
+a mean of the unit-scaled loss with   "divided by the number of elements in the output", or
+ignored samples (page 001 says both)  "averaged over non-ignored targets"
+==================================== ===========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossent_spec import formulas
+from crossent_spec.formulas import Symbols, mixed_targets
+
+from .case import Case
+
+Array = NDArray[Any]
+Outputs = dict[str, Any]
+Formula = Callable[[Symbols, Any], Outputs]
+
+#: Stands for -inf in the limit: exp of it vanishes beside any number, and 0 times it is 0.
+_FAR_BELOW = -(2.0**100)
+
+
+def find(case: Case, s: Symbols) -> frozenset[str]:
+    """Name what the pages leave open in a case, from its symbols in float64."""
+    found = set()
+    with np.errstate(all="ignore"):
+        if _zero_times_log_zero(s).any():
+            found.add("zero-log-zero")
+        if np.isposinf(s.x).any():
+            found.add("infinite-logit")
+        if s.reduction == "mean" and case.system != "unit" and formulas.denominator(s) == 0:
+            found.add("empty-mean")
+    if case.logits == "nan-ignored" and not s.keep.all():
+        found.add("ignored-nan")
+    if case.system == "unit" and s.reduction == "mean" and not s.keep.all():
+        found.add("unit-mean")
+    return frozenset(found)
+
+
+def evaluate(
+    case: Case, found: frozenset[str], s: Symbols, formula: Formula, number: Any
+) -> Iterator[tuple[str, Outputs]]:
+    """Yield every acceptable reading's name and outputs; the formula as written comes first."""
+    plain = formula(s, number)
+    yield _PLAIN.get(next(iter(sorted(found)), ""), ""), plain
+    if "zero-log-zero" in found:
+        where = _zero_times_log_zero(_in_float(s))
+        far = number(np.full(where.shape, _FAR_BELOW))
+        limit = formula(s._replace(x=np.where(where, far, s.x)), number)
+        # The gradient of a probability is -log p itself, infinite in either reading.
+        yield "0·log 0 = 0", {**limit, **{k: v for k, v in plain.items() if k == "target"}}
+    if "ignored-nan" in found:
+        yield "ignored NaN spreads (NaN·0)", _with_ignored_nan(case, s, plain, number)
+    if "infinite-logit" in found and s.y is not None and s.epsilon == 0:
+        yield "exp(x)/∞ = 0", _unshifted(s, plain, number)
+    if "empty-mean" in found and "loss" not in plain:
+        for name, value in (("0", 0.0), ("NaN", np.nan)):
+            yield (
+                f"gradient of an empty mean is {name}",
+                {key: number(np.full(np.shape(array), value)) for key, array in plain.items()},
+            )
+    if "unit-mean" in found and "loss" in plain:
+        kept = 0 * s.epsilon + int(s.keep.sum())
+        yield (
+            "mean over non-ignored targets",
+            {"loss": formulas.reduced(formulas.unreduced(s), kept, "mean")},
+        )
+
+
+#: What the formula as written is called where there is another reading.
+_PLAIN = {
+    "empty-mean": "gradient of an empty mean by the formula",
+    "ignored-nan": "ignored sample is absent",
+    "infinite-logit": "shifted: NaN",
+    "unit-mean": "mean over all elements of the output",
+    "zero-log-zero": "0·log 0 = NaN (IEEE)",
+}
+
+
+def _zero_times_log_zero(s: Symbols) -> NDArray[np.bool_]:
+    """Mark classes whose coefficient is 0 and whose logit is -inf, and that the sum reaches."""
+    coefficient = s.w[:, None] * mixed_targets(s)
+    open_ = (coefficient == 0) & np.isneginf(s.x) & s.keep[:, None, :]
+    if s.y is not None and s.epsilon == 0:
+        # The formula of class indices has no term but the target's.
+        open_ &= np.arange(s.x.shape[1])[:, None] == s.y[:, None, :]
+    return np.asarray(open_)
+
+
+def _in_float(s: Symbols) -> Symbols:
+    return s._replace(
+        x=s.x.astype(np.float64),
+        q=None if s.q is None else s.q.astype(np.float64),
+        w=s.w.astype(np.float64),
+        epsilon=float(s.epsilon),
+    )
+
+
+def _with_ignored_nan(case: Case, s: Symbols, plain: Outputs, number: Any) -> Outputs:
+    nan = number(np.asarray(np.nan))[()]
+    spread = {}
+    for name, values in plain.items():
+        array = np.asarray(values, dtype=object)
+        if name == "loss" and s.reduction == "none":
+            spread[name] = np.where(s.keep, array, nan)
+        elif name == "input" and case.system == "linear":
+            spread[name] = np.where(s.keep.any(axis=1, keepdims=True), array, nan)
+        elif name == "input":
+            spread[name] = np.where(s.keep[:, None, :], array, nan)
+        else:
+            spread[name] = np.full(array.shape, nan)
+    return spread
+
+
+def _unshifted(s: Symbols, plain: Outputs, number: Any) -> Outputs:
+    """-log(exp(x_y)/∞) = ∞ and softmax 0 where x is finite; NaN where the class is +inf."""
+    assert s.y is not None
+    rows = np.equal(_in_float(s).x, np.inf)
+    spoiled = rows.any(axis=1)
+    own = np.take_along_axis(rows, s.y[:, None, :], axis=1)[:, 0, :]
+    losses = np.where(spoiled, number(np.where(own, np.nan, np.inf)), formulas.unreduced(s))
+    outputs = {}
+    for name, values in plain.items():
+        if name == "loss":
+            outputs[name] = formulas.reduced(losses, formulas.denominator(s), s.reduction)
+        else:
+            hot = np.arange(s.x.shape[1])[:, None] == s.y[:, None, :]
+            literal = number(np.where(rows, np.nan, np.where(hot, -1.0, 0.0)))
+            outputs[name] = np.where(spoiled[:, None, :], literal * _unit_scale(s), values)
+    return outputs
+
+
+def _unit_scale(s: Symbols) -> Any:
+    return 1 if s.reduction != "mean" else 1 / formulas.denominator(s)

@@ -1,0 +1,274 @@
+"""What a person reads after a run, and the JSON file that other programs read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.case import Case
+from conformance.clauses import CATALOGUE, PAGES, by_id
+from conformance.result import HARMLESS, VERDICTS, Result, Run
+
+#: Names the form of the JSON file, which ``schemas/result.schema.json`` describes.
+SCHEMA = "urn:crossent-spec:result:1"
+
+#: How many failing cases of one kind are shown.
+ALIKE = 2
+_MESSAGE_LINES, _MESSAGE_WIDTH = 12, 400
+_STYLES = {"pass": "green", "unsupported": "yellow"}
+_HEADINGS = {
+    "accepts-invalid": "accepts\ninvalid",
+    "unsupported": "unsup-\nported",
+    "timeout": "time-\nout",
+}
+
+
+def summary(results: Iterable[Result]) -> dict[str, Any]:
+    """Return the number of results by verdict and the worst errors of the values judged."""
+    results = list(results)
+    counts = Counter(result.verdict for result in results)
+    judged = [result for result in results if result.verdict in ("pass", "fail")]
+    return {
+        "cases": len(results),
+        **{verdict: counts[verdict] for verdict in VERDICTS},
+        "ulps": max((result.ulps for result in judged if result.outputs), default=None),
+        "bound_fraction": max(
+            (result.bound_fraction for result in judged if result.outputs), default=None
+        ),
+    }
+
+
+def _number(value: float) -> float | str:
+    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """Return a run as JSON data."""
+    totals = summary(run.results)
+    return {
+        "schema": SCHEMA,
+        "adapter": run.adapter,
+        "versions": run.versions,
+        "complete": run.complete,
+        "seconds": round(run.seconds, 3),
+        "summary": {
+            name: _number(value) if isinstance(value, float) else value
+            for name, value in totals.items()
+        },
+        "results": [result.to_json() for result in run.results],
+    }
+
+
+def write_json(run: Run, path: Path) -> None:
+    """Write a run to a file, which at no time holds half of it."""
+    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    if path.exists() and not path.is_file():  # a pipe or a device
+        path.write_text(text, encoding="utf-8")
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def console() -> Console:
+    """Return a console on stdout; where that is no terminal, without colours and 100 wide."""
+    made = Console(highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = 100
+    return made
+
+
+def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int = 10) -> None:
+    """Print a run for a person.
+
+    Parameters
+    ----------
+    out
+        Where to.
+    run
+        What happened.
+    again
+        The command that runs the same program, without the choice of cases.
+    repro
+        What ``crossent repro CASE`` must be told to reproduce a case, if it can.
+    limit
+        How many failing cases to show.
+    """
+    out.print(table(run.results, gap=2 if out.width >= 90 else 1))
+    out.print()
+    print_failures(out, run.results, again=again, repro=repro, limit=limit)
+    print_readings(out, run.results)
+    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    out.print(Text(f"{run.adapter}: {versions}"))
+    totals = summary(run.results)
+    bad = sum(totals[verdict] for verdict in VERDICTS if verdict not in HARMLESS)
+    words = f"{bad} cases do not conform, {totals['pass']} do" if bad else ""
+    words = words or f"conforms in all {totals['pass']} cases"
+    if totals["unsupported"]:
+        words += f", {totals['unsupported']} are unsupported"
+    out.print(Text(f"{words}; {run.seconds:.1f} s", "bold red" if bad else "bold green"))
+    if not run.complete:
+        out.print(Text("The run is incomplete: it was stopped before the last case.", "bold red"))
+
+
+def table(results: Sequence[Result], gap: int = 2) -> Table:
+    """Return the results by clause group; a case counts in every group that it observes."""
+    made = Table(
+        box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap), show_footer=True
+    )
+    total = _row(results)
+    made.add_column("clauses", "all cases", no_wrap=True)
+    for number, heading in enumerate(("cases", *VERDICTS, "worst\nulps", "worst of\nbound")):
+        style = "" if heading in ("cases", "pass") or number > len(VERDICTS) else "red"
+        made.add_column(
+            _HEADINGS.get(heading, heading),
+            total[number],
+            justify="right",
+            style=_STYLES.get(heading, style),
+            vertical="bottom",
+        )
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        for group in {by_id(clause).group for clause in result.clauses}:
+            groups[group].append(result)
+    for group in dict.fromkeys(clause.group for clause in CATALOGUE):
+        if group in groups:
+            made.add_row(group, *_row(groups[group]))
+    return made
+
+
+def _row(results: Sequence[Result]) -> list[str]:
+    totals = summary(results)
+    counts = [str(totals[name] or "·") for name in ("cases", *VERDICTS)]
+    worst = (totals["ulps"], totals["bound_fraction"])
+    return counts + ["·" if value is None else f"{value:.3g}" for value in worst]
+
+
+def print_failures(
+    out: Console, results: Sequence[Result], *, again: str, repro: str, limit: int
+) -> None:
+    """Print failing cases, of every kind of failure a few, so that none hides another."""
+    kinds = failure_kinds(results)
+    shown = 0
+    for number, ((verdict, clause, _), alike) in enumerate(kinds.items()):
+        if shown >= limit:
+            left = len(kinds) - number
+            out.print(Text(f"... and {left} more kinds of failure (--max-failures-shown)\n"))
+            break
+        for result in alike[: min(ALIKE, limit - shown)]:
+            shown += 1
+            out.print(Text.assemble((verdict, "bold red"), "  ", result.case), soft_wrap=True)
+            _print_indented(out, _clip(result.message))
+            if repro:
+                command = f"    crossent repro '{result.case}' {repro}"
+            else:
+                command = f"    {again} -k '{result.case}'"
+            out.print(Text(command, "cyan"), soft_wrap=True)
+        left = len(alike) - ALIKE
+        if left > 0:
+            out.print(f"    ... and {left} more like it")
+        if clause:
+            _print_indented(out, departure(clause, alike[0].case))
+        out.print()
+
+
+def failure_kinds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:
+    """Sort failures by verdict, the clause most likely violated and the form of the message.
+
+    Of a case's clauses the likeliest is the one whose cases fail the most often, where one
+    more case that passes is supposed, lest a clause with a single case win with that.
+    """
+    observed: Counter[str] = Counter()
+    violated: Counter[str] = Counter()
+    failures = []
+    for result in results:
+        observed.update(result.clauses)
+        if result.verdict not in HARMLESS:
+            violated.update(result.clauses)
+            failures.append(result)
+
+    def likeliness(clause: str) -> float:
+        return violated[clause] / (observed[clause] + 1)
+
+    kinds: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for result in failures:
+        clause = max(result.clauses, key=likeliness, default="")
+        kinds[result.verdict, clause, _form(result.message)].append(result)
+    # The second kind of failure of a clause comes after the first of every other clause.
+    order: Counter[str] = Counter()
+    ranks = {}
+    for kind in kinds:
+        ranks[kind] = order[kind[1]]
+        order[kind[1]] += 1
+    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: ranks[kind])}
+
+
+def departure(clause_id: str, case_id: str) -> Text:
+    """Return the words that a failing case most likely departs from."""
+    clause = by_id(clause_id)
+    system = Case.parse(case_id).system
+    sources = sorted(clause.sources, key=lambda source: PAGES[source.page] != system)
+    return Text.assemble(
+        "departs, most likely, from ",
+        (clause_id, "bold"),
+        f" (page {sources[0].page}): “{sources[0].words}”",
+    )
+
+
+def print_readings(out: Console, results: Sequence[Result]) -> None:
+    """Print which result the framework chose where a page leaves it open."""
+    chosen = Counter(
+        output.reading
+        for result in results
+        if result.verdict == "pass"
+        for output in result.outputs
+        if output.reading
+    )
+    if not chosen:
+        return
+    out.print("Where a page leaves the result open, it chose:")
+    width = len(str(max(chosen.values())))
+    for reading, count in chosen.most_common():
+        _print_indented(out, f"{count:>{width}} × {reading}")
+    out.print()
+
+
+def _print_indented(out: Console, text: Text | str) -> None:
+    """Print text four columns in, without the blanks with which rich fills lines up."""
+    for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - 4):
+        line.rstrip()
+        out.print(Text.assemble("    ", line) if line else "", soft_wrap=True)
+
+
+def _clip(message: str) -> str:
+    lines = [line[:_MESSAGE_WIDTH] for line in message.split("\n")]
+    if len(lines) > _MESSAGE_LINES:
+        half = _MESSAGE_LINES // 2
+        lines = [*lines[:half], "[...]", *lines[-half:]]
+    return "\n".join(lines)
+
+
+def _form(message: str) -> str:
+    """Return a message's first line without its numbers, and without where they are.
+
+    >>> _form("loss is -1.5e3 at [0, 12], expected nan ± 0.1 (3 of 4 elements are wrong)")
+    'loss is #, expected # ± #'
+    """
+    line = message.split("\n", 1)[0]
+    line = re.sub(r" at \[[^]]*\]| \(\d+ of \d+ .*\)$", "", line)
+    line = re.sub(r"[-+]?\b(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)\b", "#", line)
+    return re.sub(r"#(?:, ?#)+", "#", line)

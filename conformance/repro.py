@@ -1,0 +1,436 @@
+"""A case as a script for a bug report: the framework's own API, NumPy, and nothing of this suite.
+
+The script writes out what the caller passes, makes the calls, and prints for the loss and for
+every gradient where the result is farthest from the exact one, by what is allowed there::
+
+    print(script(Case.parse("ce/index/4x10/f32/mean"), Path("conformance/adapters/torch.py")))
+
+Arrays keep the caller's memory layout.  Up to :data:`LITERAL_LIMIT` elements are written as
+numbers, larger arrays compressed.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import itertools
+import re
+import sys
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conformance.case import SYSTEMS, Case
+from conformance.expect import Expected, expect
+from conformance.protocol import Adapter, Array, Call
+from conformance.request import Request, build
+
+#: Arrays up to this many elements are written as numbers.
+LITERAL_LIMIT = 300
+
+_WIDTH = 96
+
+_BFLOAT16 = '''\
+def bfloat16(values):
+    """Return the bit patterns of float32 values that bfloat16 holds exactly."""
+    return np.array(values.view(np.uint32) >> 16, np.uint16)
+'''
+
+_UNPACK = """\
+def unpack(text, dtype, *shape):
+    data = zlib.decompress(base64.b64decode(text))
+    return np.frombuffer(data, dtype).reshape(shape).copy()
+"""
+
+_REPORT = '''\
+def report(name, got, dtype, allowed, *exact):
+    """Print the worst element, as a multiple of the allowed error, against the nearest reading."""
+    got, found = np.asarray(got), []
+    if got.dtype != dtype or got.shape != exact[0].shape:
+        print(f"{name}: got {got.dtype}{got.shape}, expected {dtype}{exact[0].shape}")
+    for expected in exact:
+        if got.shape == expected.shape and got.size:
+            same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+            with np.errstate(all="ignore"):
+                error = np.where(same, 0, np.abs(got.astype(float) - expected))
+                times = np.where(same, 0, error / allowed)
+            times[np.isnan(times)] = np.inf
+            worst = np.unravel_index(np.argmax(times), times.shape)
+            found.append((times[worst], error[worst], worst, float(expected[worst])))
+    if found:
+        times, error, worst, expected = min(found, key=lambda item: item[0])
+        place = f" at {[int(i) for i in worst]}" if worst else ""
+        print(f"{name}: got {got[worst]!s}{place}, expected {expected}")
+        print(f"    error {error:.3g}, {times:.3g} times the allowed error")
+'''
+
+
+def script(case: Case, adapter: Path) -> str:
+    """Return the script that shows what a framework makes of a case.
+
+    Parameters
+    ----------
+    adapter
+        The adapter's file.  Its framework must be importable here.
+
+    Raises
+    ------
+    conformance.protocol.Unsupported
+        The adapter writes no scripts, or does not drive the case's system.
+    """
+    request = build(case)
+    own = adapter.resolve().parent == Path(__file__).resolve().parent / "adapters"
+    spec = adapter.stem.replace("_", "-") if own else str(adapter)
+    return compose(case, request, expect(case, request), load(adapter), spec)
+
+
+def load(path: Path) -> Adapter:
+    """Load an adapter's file, under a module name that hides no framework."""
+    name = f"crossent_repro_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    adapter: Adapter = module.Adapter()
+    return adapter
+
+
+def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, spec: str) -> str:
+    """Write the script of a request and what is expected of it."""
+    writer = _Writer(case, request, expected, adapter)
+    body = writer.body()
+    told = adapter.describe()
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    head = (
+        f'"""{SYSTEMS[case.system]} against its documentation.\n\n'
+        "The exact results are correctly rounded; the allowed errors follow from the dtypes.\n\n"
+        f"{versions}\n"
+        f"crossent repro '{case.id}' --adapter {spec}\n"
+        '"""\n\n'
+    )
+    imports = "\n".join(_sorted_imports(writer.imports))
+    parts = [head + imports, *map(str.rstrip, writer.helpers), "\n\n".join(body)]
+    return "\n\n\n".join(parts) + "\n"
+
+
+class _Writer:
+    """Collects what the script's parts need of each other: imports, helpers, names."""
+
+    def __init__(self, case: Case, request: Request, expected: Expected, adapter: Adapter) -> None:
+        self.case = case
+        self.request = request
+        self.expected = expected
+        self.adapter = adapter
+        self.imports = ["import numpy as np"]
+        self.helpers: list[str] = []
+        self.names = {name: re.sub(r"\W", "_", name) for name in request.arrays}
+        forwards = [step["as"] for step in request.steps if step["do"] == "forward"]
+        # One forward call: its tensors are input_t, target_t, ...
+        self.tags = {"": ""} if not forwards else {forwards[0]: "t"}
+        if len(forwards) > 1:
+            self.tags = {name: re.sub(r"\W", "_", name) for name in forwards}
+
+    def body(self) -> list[str]:
+        """Return the script's blocks after its head."""
+        arrays = [self.array(name) for name in self.request.arrays]
+        watch = ", ".join(f"{name}={name}" for name in self.names.values())
+        blocks = [
+            "\n".join(["# What the caller passes.", *arrays]),
+            "\n".join(
+                [
+                    *break_line(f"arrays = dict({watch})"),
+                    "before = {name: array.tobytes() for name, array in arrays.items()}",
+                ]
+            ),
+        ]
+        calls: dict[str, Call] = {}
+        raised: set[str] = set()
+        for number, (step, outcome) in enumerate(
+            zip(self.request.steps, self.expected.steps, strict=True)
+        ):
+            forward = step["do"] == "forward"
+            state = step["as"] if forward else step["of"]
+            if state in raised:
+                continue
+            if forward:
+                calls[state] = self.request.call(step)
+            source = self.hoist(self.adapter.script(calls[state], self.step(step)))
+            if outcome.raises == "must":
+                # What follows from a call that raised never happens.
+                raised.add(state)
+                blocks.append(self.must_raise(source, number))
+            else:
+                comment = [self.comment(number)]
+                if outcome.raises == "may":
+                    comment.append("# The page leaves open whether this call is refused.")
+                blocks.append("\n".join([*comment, *source]))
+                blocks.append("\n".join(self.reports(number, outcome.outputs)))
+        blocks.append(
+            "for name, array in arrays.items():\n"
+            "    if array.tobytes() != before[name]:\n"
+            '        print(f"{name}: the caller\'s array was overwritten")'
+        )
+        return blocks
+
+    def view(self, name: str) -> Array:
+        """Return an array of the request as an adapter gets it."""
+        view = self.request.arrays[name]
+        return Array(view.view, view.dtype)
+
+    def step(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Return a step in the script's own names."""
+        if step["do"] == "forward":
+            arrays = {argument: self.names[name] for argument, name in step["arrays"].items()}
+            return {**step, "as": self.tags[step["as"]], "arrays": arrays}
+        name = step["grad_output"]
+        return {
+            **step,
+            "of": self.tags[step["of"]],
+            "grad_output": None if name is None else self.names[name],
+            "grad_array": None if name is None else self.view(name),
+        }
+
+    def title(self, number: int) -> str:
+        """Return what tells one step from the others."""
+        steps = self.request.steps
+        step = steps[number]
+        if sum(other["do"] == step["do"] for other in steps) == 1:
+            return ""
+        if step["do"] == "forward":
+            return f" of call {self.tags[step['as']]}"
+        again = sum(
+            other["do"] == "backward" and other["of"] == step["of"] for other in steps[:number]
+        )
+        title = f" of call {self.tags[step['of']]}" if len(self.tags) > 1 else ""
+        return title + ("", ", second time", ", third time")[min(again, 2)]
+
+    def comment(self, number: int) -> str:
+        """Return the line above a step."""
+        return f"# The {self.request.steps[number]['do']} pass{self.title(number)}."
+
+    def hoist(self, source: str) -> list[str]:
+        """Take the imports out of an adapter's lines, and break the long ones."""
+        lines = source.split("\n")
+        for line in lines:
+            if line.startswith(("import ", "from ")) and line not in self.imports:
+                self.imports.append(line)
+        kept = [line for line in lines if not line.startswith(("import ", "from "))]
+        return list(itertools.chain.from_iterable(map(break_line, kept)))
+
+    def must_raise(self, source: list[str], number: int) -> str:
+        """Write a step that the page forbids."""
+        what = f"{self.request.steps[number]['do']} pass{self.title(number)}"
+        result = "loss" if self.request.steps[number]["do"] == "forward" else "grads"
+        return "\n".join(
+            [
+                f"# The {what}, which must raise.",
+                "try:",
+                *(f"    {line}" for line in source),
+                "except Exception as error:",
+                f'    print(f"{what}: raised {{type(error).__name__}}: {{error}}")',
+                "else:",
+                f'    print(f"{what}: expected an exception, got {{{result}}}")',
+            ]
+        )
+
+    def reports(self, number: int, outputs: dict[str, Any]) -> list[str]:
+        """Write what is expected of a step, and the comparison."""
+        if _REPORT not in self.helpers:
+            self.helpers.append(_REPORT)
+        lines = []
+        for name, output in outputs.items():
+            label = name if name == "loss" or name.startswith("grad.") else f"grad.{name}"
+            got = "loss" if label == "loss" else f"grads[{label[5:]!r}]"
+            dtype = "float32" if output.dtype == "bfloat16" else output.dtype
+            exact = [f"exact_{label.replace('.', '_')}"]
+            if len(output.readings) > 1:
+                exact = [f"{exact[0]}_{i}" for i in range(1, len(output.readings) + 1)]
+            for variable, reading in zip(exact, output.readings, strict=True):
+                value = reading.high
+                if value.size > LITERAL_LIMIT and dtype != "float64":
+                    with np.errstate(over="ignore"):
+                        value = value.astype(np.float32)
+                if reading.name:
+                    lines.append(f"# One acceptable reading: {reading.name}.")
+                lines.append(f"{variable} = {self.values(value)}")
+            lines.append(f"allowed = {self.values(_two_digits(output.allowed))}")
+            title = f"{label}{self.title(number)}"
+            given = f"{title!r}, {got}, {dtype!r}, allowed, {', '.join(exact)}"
+            lines += break_line(f"report({given})")
+        return lines
+
+    def array(self, name: str) -> str:
+        """Write an array with its memory layout."""
+        given = self.request.arrays[name]
+        view, base, variable = given.view, given.base, self.names[name]
+        signs: list[Any] = [slice(None, None, -1 if step < 0 else 1) for step in view.strides]
+        forward = view[(..., *signs)]
+        axes = _axes(forward, base)
+        if axes is not None:
+            text = self.stored(forward.transpose(axes), given.dtype)
+            if axes != sorted(axes):
+                inverse = tuple(int(axis) for axis in np.argsort(axes))
+                text += ".T" if view.ndim == 2 else f".transpose{inverse}"
+            if any(stride < 0 for stride in view.strides):
+                text += f"[{', '.join('::-1' if stride < 0 else ':' for stride in view.strides)}]"
+            lines = [f"{variable} = {text}"]
+        else:
+            buffer = f"{variable}_buffer"
+            start = _offset(view, base)
+            lines = [f"{buffer} = {self.stored(base, given.dtype)}"]
+            if view.flags.c_contiguous:
+                lines.append(
+                    f"{variable} = {buffer}[{start}:{start + view.size}].reshape{view.shape}"
+                )
+            else:
+                steps = [stride // view.itemsize for stride in view.strides]
+                strides = f"[{buffer}.itemsize * step for step in {steps}]"
+                lines += [
+                    f"{variable} = np.lib.stride_tricks.as_strided(",
+                    f"    {buffer}[{start}:], {view.shape}, {strides}",
+                    ")",
+                ]
+        if not view.flags.writeable:
+            lines.append(f"{variable}.flags.writeable = False")
+        return "\n".join(lines)
+
+    def stored(self, data: np.ndarray, dtype: str) -> str:
+        """Write stored values, which for bfloat16 are bit patterns."""
+        if dtype != "bfloat16" or data.size > LITERAL_LIMIT or not data.size:
+            return self.values(data)
+        if _BFLOAT16 not in self.helpers:
+            self.helpers.append(_BFLOAT16)
+        wide = (np.ascontiguousarray(data).astype(np.uint32) << 16).view(np.float32)
+        return f"bfloat16({self.values(wide.reshape(data.shape))})"
+
+    def values(self, data: np.ndarray) -> str:
+        """Write values that a C-contiguous array is to hold."""
+        if not data.size:
+            return f"np.zeros({data.shape}, {data.dtype.name!r})"
+        if data.size <= LITERAL_LIMIT:
+            return literal(data)
+        self.imports += [
+            line for line in ("import base64", "import zlib") if line not in self.imports
+        ]
+        if _UNPACK not in self.helpers:
+            self.helpers.append(_UNPACK)
+        little = np.ascontiguousarray(data).astype(data.dtype.newbyteorder("<"))
+        text = base64.b64encode(zlib.compress(little.tobytes(), 9)).decode("ascii")
+        lines = "\n".join(text[i : i + _WIDTH] for i in range(0, len(text), _WIDTH))
+        shape = "".join(f", {extent}" for extent in data.shape)
+        return f'unpack(\n    """\n{lines}\n""",\n    {little.dtype.str!r}{shape},\n)'
+
+
+def literal(data: np.ndarray) -> str:
+    """Write an array as a call of ``np.array`` that gives back every element exactly.
+
+    >>> literal(np.array([0.1, np.nan, -np.inf], np.float32))
+    "np.array([0.1, np.nan, -np.inf], 'float32')"
+    >>> print(literal(np.array([[1, 2], [3, 4]])))
+    np.array(
+        [[1, 2],
+         [3, 4]],
+        'int64',
+    )
+    """
+    if data.dtype.kind == "f":
+        shortest = [_number(x) for x in data.flat]
+        again = np.array([float(text.replace("np.", "")) for text in shortest]).astype(data.dtype)
+        # The shortest text of a float32, read as a float64 and rounded, is nearly always it.
+        if not np.array_equal(again, data.ravel(), equal_nan=True):
+            shortest = [_number(np.float64(x)) for x in data.flat]
+    else:
+        shortest = [str(x) for x in data.flat]
+    texts = np.empty(data.size, object)
+    texts[:] = shortest
+    text = np.array2string(
+        texts.reshape(data.shape),
+        separator=", ",
+        threshold=data.size + 1,
+        max_line_width=_WIDTH,
+        prefix="    ",
+        formatter={"all": str},
+    )
+    if "\n" not in text and len(text) < _WIDTH - 40:
+        return f"np.array({text}, {data.dtype.name!r})"
+    return f"np.array(\n    {text},\n    {data.dtype.name!r},\n)"
+
+
+def break_line(line: str) -> list[str]:
+    """Break a call that is too long for a line after its top-level commas.
+
+    >>> print("\\n".join(break_line("x = f(" + "a" * 50 + ", g(1, 2), b=" + "c" * 50 + ")")))
+    x = f(
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,
+        g(1, 2),
+        b=cccccccccccccccccccccccccccccccccccccccccccccccccc,
+    )
+    """
+    comma = "," if line.endswith("),") else ""
+    line = line[: len(line) - len(comma)]
+    if len(line) < _WIDTH or not line.endswith(")"):
+        return [line + comma]
+    depth, start = 0, 0
+    cuts: list[int] = []
+    # Blanks for what stands between quotes, which is no structure.
+    bare = re.sub(r"'[^']*'", lambda text: " " * len(text.group()), line)
+    for position, character in enumerate(bare):
+        if character in "([{":
+            depth += 1
+            if depth == 1:
+                # The last call that opens at the top level is the one to break.
+                start, cuts = position, []
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth == 1:
+            cuts.append(position)
+    ends = [start, *cuts, len(line) - 1]
+    items = [line[a + 1 : b].strip() for a, b in itertools.pairwise(ends)]
+    margin = " " * (len(line) - len(line.lstrip()))
+    broken = (break_line(f"{margin}    {item},") for item in items if item)
+    return [line[: start + 1], *itertools.chain.from_iterable(broken), f"{margin}){comma}"]
+
+
+def _number(value: Any) -> str:
+    if np.isnan(value):
+        return "np.nan"
+    if np.isinf(value):
+        return "np.inf" if value > 0 else "-np.inf"
+    return str(value)
+
+
+def _two_digits(allowed: np.ndarray) -> np.ndarray:
+    """Round allowed errors so that they write short; one number where they are all alike."""
+    rounded = np.array([float(f"{error:.1e}") for error in allowed.flat]).reshape(allowed.shape)
+    return rounded if len(np.unique(rounded)) != 1 else rounded.reshape(-1)[0].reshape(())
+
+
+def _offset(view: np.ndarray, base: np.ndarray) -> int:
+    if not view.size:
+        return 0
+    start: int = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return start // view.itemsize
+
+
+def _axes(view: np.ndarray, base: np.ndarray) -> list[int] | None:
+    """Return the order of axes in which the view fills its whole buffer, if it does."""
+    if view.size != base.size or _offset(view, base) != 0 or (view.size and 0 in view.strides):
+        return None
+    axes = [int(axis) for axis in np.argsort([-stride for stride in view.strides], kind="stable")]
+    # The strides of an axis of one element tell nothing.
+    if view.flags.c_contiguous:
+        return sorted(axes)
+    return axes if view.transpose(axes).flags.c_contiguous else None
+
+
+def _sorted_imports(lines: Iterable[str]) -> list[str]:
+    """Sort import lines as a linter would: the standard library, a gap, the rest."""
+    ours = sorted(lines)
+    standard = [line for line in ours if line.split()[1].split(".")[0] in sys.stdlib_module_names]
+    others = [line for line in ours if line not in standard]
+    return [*standard, "", *others] if standard else others

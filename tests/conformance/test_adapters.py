@@ -1,0 +1,478 @@
+"""The adapters, driven directly, against the frameworks that they drive."""
+
+import importlib.util
+import math
+import warnings
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+import unit_scaling.functional as U  # noqa: N812
+
+import conformance
+from conformance.protocol import Array, Call, Unsupported
+
+ADAPTERS = Path(conformance.__file__).parent / "adapters"
+CE = "torch.nn.CrossEntropyLoss"
+LINEAR = "torch.nn.LinearCrossEntropyLoss"
+ONEFLOW = "oneflow.nn.CrossEntropyLoss"
+UNIT = "unit_scaling.functional.cross_entropy"
+
+
+def load(name):
+    """Load an adapter the way a worker does: by path, under a name of its own."""
+    spec = importlib.util.spec_from_file_location(
+        f"adapter_under_test_{name}", ADAPTERS / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def adapter(name):
+    return load(name).Adapter()
+
+
+def array(data, dtype=None):
+    if dtype == "bfloat16":
+        return Array(np.asarray(data, ml_dtypes.bfloat16).view(np.uint16), dtype)
+    data = np.asarray(data, dtype)
+    return Array(data, data.dtype.name)
+
+
+def values(result):
+    """Return an adapter's array as float64."""
+    data = result.data.view(ml_dtypes.bfloat16) if result.dtype == "bfloat16" else result.data
+    return data.astype(np.float64)
+
+
+def logits(*shape, dtype="float32", seed=0):
+    return array(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def probabilities(*shape, dtype="float32"):
+    raw = np.random.default_rng(1).uniform(0.1, 1, size=shape)
+    return array(raw / raw.sum(axis=1, keepdims=True), dtype)
+
+
+def ce_call(form="function", arguments=None, wrt=("input",), system=CE, **arrays):
+    arrays = {"input": logits(4, 5), "target": array([0, 4, 2, 1]), **arrays}
+    return Call(system, form, arguments or {}, arrays, list(wrt))
+
+
+def linear_call(form="function", out=(), arguments=None, wrt=("input", "linear_weight"), **arrays):
+    target = np.arange(6 * math.prod(out)).reshape(6, *out) % 5
+    arrays = {
+        "input": logits(6, 3),
+        "target": array(target),
+        "linear_weight": logits(5, *out, 3, seed=2),
+        **arrays,
+    }
+    return Call(LINEAR, form, arguments or {}, arrays, list(wrt))
+
+
+# torch ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_torch_gives_what_torch_gives(form, dtype, reduction):
+    call = ce_call(
+        form,
+        {"reduction": reduction, "ignore_index": 2, "label_smoothing": 0.25},
+        input=logits(4, 5, dtype=dtype),
+        weight=array([0.5, 1, 2, 4, 0.25], dtype),
+    )
+    subject = adapter("torch")
+    loss, state = subject.forward(call)
+    shape = (4,) if reduction == "none" else ()
+    given = logits(*shape, dtype=dtype, seed=3)
+    grads = subject.backward(state, given, retain=False)
+
+    kind = getattr(torch, dtype)
+    x = torch.tensor(values(call.arrays["input"]), dtype=kind, requires_grad=True)
+    w = torch.tensor([0.5, 1, 2, 4, 0.25], dtype=kind)
+    expected = F.cross_entropy(
+        x, torch.tensor([0, 4, 2, 1]), w, ignore_index=2, reduction=reduction, label_smoothing=0.25
+    )
+    expected.backward(torch.tensor(values(given), dtype=kind))
+    assert loss.dtype == grads["input"].dtype == dtype
+    assert loss.data.shape == shape
+    np.testing.assert_array_equal(values(loss), expected.detach().double().numpy())
+    np.testing.assert_array_equal(values(grads["input"]), x.grad.double().numpy())
+
+
+def test_torch_leaves_to_torch_what_the_caller_left_out():
+    subject = adapter("torch")
+    loss, state = subject.forward(ce_call())
+    grads = subject.backward(state, None, retain=False)
+    x = torch.tensor(ce_call().arrays["input"].data, requires_grad=True)
+    expected = F.cross_entropy(x, torch.tensor([0, 4, 2, 1]))
+    expected.backward()
+    assert loss.data == expected.item()
+    np.testing.assert_array_equal(grads["input"].data, x.grad.numpy())
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_torch_differentiates_every_array_that_it_is_asked_for(form):
+    call = ce_call(
+        form,
+        target=probabilities(4, 5),
+        weight=array([0.5, 1, 2, 4, 0.25], "float32"),
+        wrt=["input", "target", "weight"],
+    )
+    subject = adapter("torch")
+    grads = subject.backward(subject.forward(call)[1], None, retain=False)
+    assert {name: grad.data.shape for name, grad in grads.items()} == {
+        "input": (4, 5),
+        "target": (4, 5),
+        "weight": (5,),
+    }
+    leaves = [torch.tensor(call.arrays[name].data, requires_grad=True) for name in grads]
+    F.cross_entropy(leaves[0], leaves[1], leaves[2]).backward()
+    for leaf, grad in zip(leaves, grads.values(), strict=True):
+        np.testing.assert_array_equal(grad.data, leaf.grad.numpy())
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_torch_passes_the_deprecated_pair_and_stays_quiet(form):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loss, _ = adapter("torch").forward(ce_call(form, {"size_average": False, "reduce": True}))
+    assert not caught
+    assert loss.data == pytest.approx(4 * adapter("torch").forward(ce_call())[0].data, rel=1e-6)
+
+
+def layouts(dtype):
+    """Return views with shape (4, 5), by the name of their layout."""
+    storage = "uint16" if dtype == "bfloat16" else dtype
+    base = np.arange(100).astype(storage)
+    readonly = base[:20].reshape(4, 5)
+    readonly.flags.writeable = False
+    return {
+        "c": base[:20].reshape(4, 5),
+        "transposed": base[:20].reshape(5, 4).T,
+        "strided": base[:80].reshape(8, 10)[::2, ::2],
+        "offset": base[7:27].reshape(4, 5),
+        "broadcast": np.lib.stride_tricks.as_strided(base, (4, 5), (0, base.itemsize)),
+        "readonly": readonly,
+        "scalar": base[3:4].reshape(()),
+        "empty": base[:0].reshape(0, 5),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64"])
+@pytest.mark.parametrize("layout", layouts("float32"))
+def test_a_tensor_shares_the_callers_memory(dtype, layout):
+    view = layouts(dtype)[layout]
+    with warnings.catch_warnings():
+        # torch warns of a read-only array.
+        warnings.simplefilter("ignore", UserWarning)
+        tensor = load("_torch").to_tensor(Array(view, dtype))
+    assert tensor.dtype == getattr(torch, dtype)
+    assert tuple(tensor.shape) == view.shape
+    if view.size:
+        assert tensor.data_ptr() == view.__array_interface__["data"][0]
+        assert [step * view.itemsize for step in tensor.stride()] == list(view.strides)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_only_negative_strides_are_copied(dtype):
+    view = layouts(dtype)["c"][::-1, ::-1]
+    tensor = load("_torch").to_tensor(Array(view, dtype))
+    back = load("_torch").to_array(tensor)
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(back.data, view)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int32", "uint8", "uint64"])
+def test_other_target_dtypes_reach_torch_as_they_are(dtype):
+    assert load("_torch").to_tensor(array([0, 1], dtype)).dtype == getattr(torch, dtype)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "strided", "offset", "broadcast", "readonly"])
+def test_leaves_of_any_layout_get_their_gradient(layout):
+    view = (layouts("float32")[layout] / np.float32(64)).copy()
+    strided = layouts("float32")[layout]
+    subject = adapter("torch")
+    plain = subject.backward(
+        subject.forward(ce_call(input=Array(view * 64, "float32")))[1], None, False
+    )
+    _, state = subject.forward(ce_call(input=Array(strided, "float32")))
+    assert state.leaves["input"].data_ptr() == strided.__array_interface__["data"][0]
+    np.testing.assert_allclose(
+        subject.backward(state, None, False)["input"].data, plain["input"].data, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "arrays", "error"),
+    [
+        ({"reduction": "median"}, {}, ValueError),
+        ({"label_smoothing": 1.5}, {}, RuntimeError),
+        ({}, {"target": array([0, 5, 0, 0])}, IndexError),
+        ({}, {"weight": array([1.0, 2.0], "float32")}, RuntimeError),
+    ],
+)
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_what_torch_raises_comes_through(form, arguments, arrays, error):
+    with pytest.raises(error):
+        adapter("torch").forward(ce_call(form, arguments, **arrays))
+
+
+def test_nan_is_written_as_text():
+    assert math.isnan(load("_torch").to_arguments({"label_smoothing": "nan"})["label_smoothing"])
+
+
+def test_torch_second_backward_needs_retain():
+    subject = adapter("torch")
+    call = ce_call(arguments={"reduction": "none"})
+    given = array([1, -2, 3, -4], "float32")
+    _, state = subject.forward(call)
+    first = subject.backward(state, given, retain=True)["input"].data.copy()
+    np.testing.assert_array_equal(subject.backward(state, given, retain=False)["input"].data, first)
+    with pytest.raises(RuntimeError, match="second time"):
+        subject.backward(state, given, retain=False)
+
+
+def test_two_forward_calls_have_graphs_of_their_own():
+    subject = adapter("torch")
+    other = ce_call(input=logits(4, 5, seed=9))
+    _, first = subject.forward(ce_call())
+    subject.forward(other)
+    _, again = subject.forward(ce_call())
+    np.testing.assert_array_equal(
+        subject.backward(first, None, False)["input"].data,
+        subject.backward(again, None, False)["input"].data,
+    )
+
+
+def test_a_missing_gradient_is_said():
+    torch_state = load("_torch").State
+    leaf = torch.zeros(2, requires_grad=True)
+    unused = torch.zeros(3, requires_grad=True)
+    state = torch_state(
+        leaf.sum(), {"input": leaf, "weight": unused}, {"input": (2,), "weight": (3,)}
+    )
+    with pytest.raises(RuntimeError, match=r"no gradient.*weight"):
+        adapter("torch").backward(state, None, False)
+
+
+# torch-linear --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("out", [(), (2,), (4, 3)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_linear_gives_what_torch_gives(form, bias, out):
+    arrays = {"linear_bias": logits(5, *out, seed=3)} if bias else {}
+    wrt = ["input", "linear_weight", *arrays]
+    call = linear_call(form, out, {"reduction": "sum"}, wrt, **arrays)
+    subject = adapter("torch_linear")
+    loss, state = subject.forward(call)
+    grads = subject.backward(state, None, retain=False)
+
+    leaves = {name: torch.tensor(call.arrays[name].data, requires_grad=True) for name in wrt}
+    expected = F.linear_cross_entropy(
+        leaves["input"],
+        leaves["linear_weight"],
+        torch.tensor(call.arrays["target"].data),
+        linear_bias=leaves.get("linear_bias"),
+        reduction="sum",
+    )
+    expected.backward()
+    assert loss.data == expected.item()
+    for name, leaf in leaves.items():
+        assert grads[name].data.shape == call.arrays[name].data.shape
+        np.testing.assert_array_equal(grads[name].data, leaf.grad.numpy())
+
+
+def test_module_parameters_share_the_callers_memory():
+    call = linear_call(
+        "module", (2,), wrt=["linear_weight", "linear_bias"], linear_bias=logits(5, 2)
+    )
+    _, state = adapter("torch_linear").forward(call)
+    for name, leaf in state.leaves.items():
+        assert leaf.data_ptr() == call.arrays[name].data.__array_interface__["data"][0]
+    assert tuple(state.leaves["linear_weight"].shape) == (10, 3)
+    assert tuple(state.leaves["linear_bias"].shape) == (10,)
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+@pytest.mark.parametrize("options", [{}, {"batch_chunk_size": 2, "chunking_method": None}])
+def test_chunked_backward_consumes_its_gradients(form, options):
+    subject = adapter("torch_linear")
+    _, state = subject.forward(linear_call(form, arguments={"options": options}))
+    subject.backward(state, None, retain=True)
+    with pytest.raises(RuntimeError):
+        subject.backward(state, None, retain=False)
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_chunked_backward_twice_with_allow_retain_graph(form):
+    subject = adapter("torch_linear")
+    options = {"batch_chunk_size": 4, "acc_policy": "balanced", "allow_retain_graph": True}
+    _, state = subject.forward(linear_call(form, arguments={"options": options}))
+    first = subject.backward(state, None, retain=True)["linear_weight"].data.copy()
+    second = subject.backward(state, None, retain=False)["linear_weight"].data
+    np.testing.assert_array_equal(first, second)
+
+
+def test_acc_dtype_becomes_a_torch_dtype():
+    options = load("_torch").to_arguments({"options": {"acc_dtype": "float32"}})["options"]
+    assert options == torch.nn.LinearCrossEntropyOptions(acc_dtype=torch.float32)
+    with pytest.raises(ValueError, match="acc_dtype"):
+        load("_torch").to_arguments({"options": {"acc_dtype": "int32"}})
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+@pytest.mark.parametrize("shape", [(6,), (1,), (4,), (5, 1, 2)])
+def test_a_bias_that_does_not_fit_is_refused_by_torch(form, shape):
+    with pytest.raises(RuntimeError):
+        adapter("torch_linear").forward(linear_call(form, linear_bias=logits(*shape)))
+
+
+@pytest.mark.parametrize("options", [None, {}])
+def test_an_older_torch_is_unsupported(monkeypatch, options):
+    monkeypatch.delattr(F, "linear_cross_entropy")
+    monkeypatch.delattr(torch.nn, "LinearCrossEntropyOptions")
+    arguments = {} if options is None else {"options": options}
+    with pytest.raises(Unsupported, match="no linear cross-entropy"):
+        adapter("torch_linear").forward(linear_call(arguments=arguments))
+
+
+def test_invalid_options_raise_from_torch():
+    call = linear_call(arguments={"options": {"acc_policy": "fast"}})
+    with pytest.raises(ValueError, match="acc_policy"):
+        adapter("torch_linear").forward(call)
+
+
+# unit-scaling --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_unit_scaling_gives_what_it_gives(reduction):
+    call = ce_call(arguments={"reduction": reduction, "mult": 2.0}, system=UNIT)
+    subject = adapter("unit_scaling")
+    loss, state = subject.forward(call)
+    grads = subject.backward(state, None, retain=False)
+    x = torch.tensor(call.arrays["input"].data, requires_grad=True)
+    expected = U.cross_entropy(x, torch.tensor([0, 4, 2, 1]), reduction=reduction, mult=2.0)
+    expected.backward()
+    assert loss.data == expected.item()
+    np.testing.assert_array_equal(grads["input"].data, x.grad.numpy())
+
+
+# embedded ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_embedded_agrees_with_torch(form, dtype):
+    call = ce_call(
+        form,
+        {"label_smoothing": 0.25},
+        input=logits(4, 5, dtype=dtype),
+        weight=array([0.5, 1, 2, 4, 0.25], dtype),
+    )
+    results = []
+    for name in ("embedded", "torch"):
+        subject = adapter(name)
+        loss, state = subject.forward(call)
+        grads = subject.backward(state, None, retain=False)
+        assert loss.dtype == grads["input"].dtype == dtype
+        results.append((values(loss), values(grads["input"])))
+    rtol = 2e-2 if dtype == "bfloat16" else 1e-5
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("out", [(), (4, 3)])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_embedded_linear_agrees_with_torch(form, bias, out):
+    arrays = {"linear_bias": logits(5, *out, seed=3)} if bias else {}
+    wrt = ["input", "linear_weight", *arrays]
+    call = linear_call(form, out, {}, wrt, **arrays)
+    ours, theirs = adapter("embedded"), adapter("torch_linear")
+    loss, state = ours.forward(call)
+    expected, expected_state = theirs.forward(call)
+    np.testing.assert_allclose(loss.data, expected.data, rtol=1e-5)
+    grads = ours.backward(state, None, False)
+    for name, grad in theirs.backward(expected_state, None, False).items():
+        np.testing.assert_allclose(grads[name].data, grad.data, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_embedded_follows_the_rule_of_chunked_options(form):
+    subject = adapter("embedded")
+    options = {"batch_chunk_size": 2, "acc_dtype": "float32"}
+    _, state = subject.forward(linear_call(form, arguments={"options": options}))
+    subject.backward(state, None, retain=True)
+    with pytest.raises(RuntimeError):
+        subject.backward(state, None, retain=False)
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_embedded_drives_the_unit_scaled_loss(form):
+    call = ce_call(form, {"mult": 0.5}, system=UNIT)
+    loss, state = adapter("embedded").forward(call)
+    expected, expected_state = adapter("unit_scaling").forward(call)
+    np.testing.assert_allclose(loss.data, expected.data, rtol=1e-6)
+    np.testing.assert_allclose(
+        adapter("embedded").backward(state, None, False)["input"].data,
+        adapter("unit_scaling").backward(expected_state, None, False)["input"].data,
+        rtol=1e-5,
+        atol=1e-7,
+    )
+
+
+@pytest.mark.parametrize("form", ["function", "module"])
+def test_embedded_drives_oneflow_s_class(form):
+    call = ce_call(form, {"ignore_index": 4}, system=ONEFLOW, target=array([0, 4, 2, 1], "int32"))
+    loss, _ = adapter("embedded").forward(call)
+    expected, _ = adapter("torch").forward(ce_call(arguments={"ignore_index": 4}))
+    np.testing.assert_allclose(loss.data, expected.data, rtol=1e-6)
+
+
+def test_embedded_says_that_it_takes_any_integer_dtype():
+    indices = array([0, 4, 2, 1], "int32")
+    with pytest.raises(Unsupported, match="int32"):
+        adapter("embedded").forward(ce_call(target=indices))
+    with pytest.raises(Unsupported, match="uint8"):
+        adapter("embedded").forward(linear_call(target=array([0] * 6, "uint8")))
+    # No page asks for long here.
+    adapter("embedded").forward(ce_call(target=indices, system=UNIT))
+    # Probabilities of an integer dtype are refused by the library itself.
+    with pytest.raises((TypeError, ValueError)):
+        adapter("embedded").forward(ce_call(target=array(np.eye(4, 5), "int32")))
+
+
+# all -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "systems"),
+    [
+        ("torch", [CE]),
+        ("torch_linear", [LINEAR]),
+        ("unit_scaling", [UNIT]),
+        ("embedded", [CE, LINEAR, ONEFLOW, UNIT]),
+    ],
+)
+def test_adapters_describe_themselves(name, systems):
+    told = adapter(name).describe()
+    assert told["name"] == name.replace("_", "-")
+    assert told["systems"] == systems
+    assert told["versions"]["numpy"] == np.__version__
+    assert all(isinstance(version, str) for version in told["versions"].values())
+
+
+@pytest.mark.parametrize("name", ["torch", "torch_linear", "unit_scaling", "embedded"])
+def test_adapters_refuse_what_they_do_not_drive(name):
+    with pytest.raises(Unsupported):
+        adapter(name).forward(ce_call(system="somebody.CrossEntropyLoss"))

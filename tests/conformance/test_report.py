@@ -1,0 +1,186 @@
+"""Reports of runs made up for the purpose."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+import conformance
+from conformance import report
+from conformance.case import Case
+from conformance.clauses import clauses_of
+from conformance.result import VERDICTS, OutputResult, Result, Run
+
+SCHEMA = json.loads(
+    (Path(conformance.__file__).parent / "schemas" / "result.schema.json").read_text()
+)
+
+
+def result(verdict="pass", message="", ulps=0.5, fraction=0.25, reading="", **fields):
+    case = Case(**fields)
+    outputs = (OutputResult("loss", 0, verdict == "pass", ulps, fraction, reading),)
+    if verdict not in ("pass", "fail"):
+        outputs = ()
+    return Result(case.id, clauses_of(case), verdict, message, outputs, 0.01)
+
+
+def run_of(*results, **fields):
+    return Run("torch", {"torch": "2.13.0"}, list(results), 1.5, **fields)
+
+
+def printed(run, width=100, **options):
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False)
+    report.print_run(
+        console, run, **{"again": "crossent run torch", "repro": "--adapter torch", **options}
+    )
+    return out.getvalue()
+
+
+def test_the_table_counts_a_case_in_each_of_its_groups_and_once_in_total():
+    both = result(smoothing=0.5, weight="mixed")
+    assert {"smoothing", "weight"} <= {name.partition(".")[0] for name in both.clauses}
+    text = printed(run_of(both, result("fail", "loss is 2", 3e20, 12.5, weight="mixed")))
+    rows = {line.split()[0]: line.split() for line in text.split("\n") if "·" in line}
+    numbers = ["2", "1", "1", *"·····", "3e+20", "12.5"]
+    assert rows["weight"] == ["weight", *numbers]
+    assert rows["all"] == ["all", "cases", *numbers]
+    assert "prob" not in rows
+    assert "1 cases do not conform, 1 do; 1.5 s" in text
+
+
+def test_errors_of_what_was_not_judged_are_no_zeros():
+    row = printed(run_of(result("crash", "gone"))).split("all cases")[1].split("\n")[0].split()
+    assert row == ["1", *"·····", "1", *"···"]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_nothing_but_commands_is_wider_than_the_terminal_and_nothing_has_escapes(width):
+    runs = run_of(*(result(verdict, "word " * 60, seed=i) for i, verdict in enumerate(VERDICTS)))
+    text = printed(runs, width)
+    assert "\x1b" not in text
+    for line in text.split("\n"):
+        assert line == line.rstrip()
+        assert len(line) <= width or "crossent repro" in line
+    assert all(verdict in text for verdict in ("accepts", "invalid", "unsup-", "ported", "crash"))
+
+
+def test_one_defect_with_many_cases_does_not_hide_another():
+    many = [
+        result("fail", f"loss is {i}.5 at [{i}], expected 1.0", weight="mixed", seed=i)
+        for i in range(50)
+    ]
+    other = result("error", "TypeError: no", smoothing=0.5)
+    passing = [result(seed=100 + i) for i in range(20)]
+    text = printed(run_of(*many, *passing, other))
+    assert many[0].case in text
+    assert many[1].case in text
+    assert many[2].case not in text
+    assert "... and 48 more like it" in text
+    assert other.case in text
+    assert "TypeError: no" in text
+
+
+def test_failures_name_the_likeliest_clause_and_its_words():
+    failing = [
+        result("fail", "loss is 1", reduction="mean", weight="mixed", seed=i) for i in (1, 2)
+    ]
+    passing = [result(reduction="mean", seed=i) for i in (3, 4)]
+    passing += [result(reduction="sum", weight="mixed", seed=i) for i in (5, 6)]
+    ((verdict, clause, form),) = report.failure_kinds([*failing, *passing])
+    assert (verdict, form) == ("fail", "loss is #")
+    assert clause == "index.mean.divides-by-target-weights"
+    text = " ".join(printed(run_of(*failing, *passing)).split())
+    assert f"departs, most likely, from {clause} (page 002): “" in text
+
+
+def test_a_second_failure_of_one_clause_waits_for_the_first_of_another():
+    results = [
+        result("fail", "loss is 1", weight="mixed"),
+        result("crash", "gone", weight="mixed", seed=1),
+        result("error", "TypeError", smoothing=0.5),
+        *(result(seed=i) for i in range(5)),
+    ]
+    assert [kind[0] for kind in report.failure_kinds(results)] == ["fail", "error", "crash"]
+
+
+def test_the_number_of_failures_shown_is_limited():
+    runs = run_of(*(result("error", f"{letter}Error", seed=ord(letter)) for letter in "abcdef"))
+    text = printed(runs, limit=2)
+    assert text.count("crossent repro") == 2
+    assert "... and 4 more kinds of failure" in text
+    assert "crossent repro" not in printed(runs, limit=0)
+
+
+def test_a_program_without_scripts_is_run_again_instead():
+    case = result("fail", "wrong")
+    text = printed(run_of(case), again="crossent run --command x", repro="")
+    assert f"crossent run --command x -k '{case.case}'" in text
+
+
+def test_a_long_message_loses_its_middle():
+    text = printed(run_of(result("crash", "\n".join(f"line {i}" for i in range(99)))))
+    assert "line 0\n" in text
+    assert "line 98\n" in text
+    assert "line 50\n" not in text
+
+
+def test_readings_are_counted():
+    runs = run_of(*(result(reading="NaN", seed=i) for i in range(3)), result(reading="zero"))
+    assert "it chose:\n    3 × NaN\n    1 × zero\n" in printed(runs)
+
+
+def test_a_clean_run_says_what_it_did_not_test():
+    text = printed(run_of(result(), result("unsupported", "no", seed=1)))
+    assert "conforms in all 1 cases, 1 are unsupported; 1.5 s" in text
+    assert "torch: torch 2.13.0" in text
+    assert "incomplete" not in text
+    assert "incomplete" in printed(run_of(result(), complete=False))
+
+
+def test_markup_in_messages_stays_as_it_is():
+    assert "[bold]x[/bold] :smile:" in printed(run_of(result("error", "[bold]x[/bold] :smile:")))
+
+
+@pytest.mark.parametrize("ulps", [0.5, float("inf")])
+def test_the_file_keeps_to_its_schema(tmp_path, ulps):
+    runs = run_of(
+        result(ulps=ulps, fraction=ulps),
+        *(result(verdict, "why", seed=i) for i, verdict in enumerate(VERDICTS)),
+    )
+    runs.results.append(
+        replace(runs.results[0], outputs=(OutputResult("call", 0, True, reading="refused"),))
+    )
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    report.write_json(runs, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+    data = json.loads(path.read_text(), parse_constant=pytest.fail)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(data, SCHEMA)
+    assert data["schema"] == SCHEMA["$id"] == report.SCHEMA
+    assert data["summary"]["cases"] == len(data["results"]) == 9
+    assert data["summary"]["ulps"] == (ulps if ulps == 0.5 else "inf")
+    assert data["results"][0]["clauses"]
+
+
+def test_an_empty_run_keeps_to_its_schema_too():
+    jsonschema.validate(report.to_json(run_of(complete=False)), SCHEMA)
+
+
+def test_the_schema_knows_every_verdict():
+    assert tuple(SCHEMA["$defs"]["verdict"]["enum"]) == VERDICTS
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    monkeypatch.setattr(report.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        report.write_json(run_of(result()), path)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
