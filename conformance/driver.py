@@ -3,7 +3,8 @@
 Nothing here can be blocked by the other side.  A thread of its own writes requests, another
 collects reply lines, a third keeps the tail of stderr; all of them end when the process does,
 and the process, with everything that it started, ends when it crashes, breaks the protocol,
-exceeds its time or is closed.
+exceeds its time or is closed.  Where the harness itself is killed, Linux ends the worker;
+a lane of :mod:`conformance.runner` still ends what the worker started, too.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ Stability of Numerical Algorithms*, 2002, §2.2).  exp and log are good to two u
 weakest vector libraries in use promise; an ``exp`` through base two commits the argument's
 conversion on top, 2u·|v| (Blanchard, Higham and Higham, *Accurately computing the log-sum-exp
 and softmax functions*, 2021, §4, count the same terms).  A 16-bit type stores what a documented
-operation returns — logits of a projection, LogSoftmax, per-sample gradients, the loss — with its
-own unit roundoff v; sums are accumulated in float32, however many terms they have.  For float32
-and float64, v = u.
+operation returns — logits of a projection, a sample's sum of exponentials, LogSoftmax, per-sample
+gradients, the loss — with its own unit roundoff v; sums are accumulated in float32, however many
+terms they have.  For float32 and float64, v = u.
 
 A sum of n terms carries h(n)·u·Σ|terms|, where h(n) = n − 1 in any order of summation
 (Higham 2002, §4.2).  For n > 75 the terms of a random case round independently, and the sharper
@@ -25,10 +25,10 @@ The bound
 With z the logits, δ_c their error (projection, multiplier), m = max z, d_c = z_c − m,
 S = Σ exp d_c, lse = m + log S and log p_c = d_c − log S, to first order:
 
-* S: ρ = Σ p_c·(δ_c + (4 + 3|d_c|)·u) + h(C)·u.  One u·|d_c| is the subtraction's.
+* S: ρ = Σ p_c·(δ_c + (4 + 3|d_c|)·u) + h(C)·u + [v].  One u·|d_c| is the subtraction's; brackets
+  stand for a value that a 16-bit type stores.
 * log p_c: L_c = δ_c + ρ + u·(|d_c| + 4|log S| + |lse| + |log p_c|) + [v·|log p_c|].
-  The term |lse| admits ``z − lse`` beside ``(z − m) − log S``; the bracket is a stored
-  LogSoftmax of a 16-bit type.
+  The term |lse| admits ``z − lse`` beside ``(z − m) − log S``.
 * softmax p_c: relative error π_c = δ_c + ρ + u·(5 + 3|log p_c| + 4|log S| + |lse|)
   + [v·(|log p_c| + 1)], which covers exp d / S and exp(z − lse).
 * l_n = −Σ a_c·log p_c: E_n = Σ|a_c|·L_c + (k·v + h·u)·Σ|a_c·log p_c| + v·|l_n|, where k
@@ -160,7 +160,8 @@ class Allowed:
         classes = self.s.x.shape[1]
         each = self.delta + (4 + 3 * np.abs(self.shifted)) * u
         spread = (np.exp(self.logp) * each).sum(axis=1, keepdims=True)
-        return spread + self.terms(classes) * u + classes * tiny
+        stored = self.precision.store if self.is_half else 0.0
+        return spread + self.terms(classes) * u + stored + classes * tiny
 
     @cached_property
     def lse(self) -> Float:

@@ -250,7 +250,7 @@ def test_a_worker_dies_with_its_harness_even_while_it_hangs(kind, tmp_path):
         "from conformance.driver import Program, Worker\n"
         f"worker = Worker({program})\n"
         "worker.start()\n"
-        f"worker.send(json.loads({json.dumps(fakes.message(do='hang'))!r}))\n"
+        f"worker.send(json.loads({json.dumps(fakes.message(do='sleep'))!r}))\n"
         "print(worker._process._popen.pid, flush=True)\n"
         "time.sleep(3600)\n"
     )

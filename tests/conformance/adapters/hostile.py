@@ -87,6 +87,7 @@ DEEDS = {
     "leave": leave,
     "speechless": speechless,
     "refuse": refuse,
+    "sleep": lambda _: time.sleep(3600),
     "read-stdin": lambda _: sys.stdin.read(),
     "raise": lambda _: [][1],
 }
