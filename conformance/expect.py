@@ -122,8 +122,10 @@ def _may_refuse(case: Case) -> bool:
 
     ``ignore_index`` "is only applicable when the target contains class indices": a call that
     gives one with probabilities may be refused (torch 2.13 does, for indices that could be a
-    class) or run without effect.
+    class) or run without effect.  The mean over a batch of no samples is 0/0: NaN, or an error.
     """
+    if case.effective_reduction == "mean" and 0 in case.sample_shape:
+        return True
     if case.is_index or case.ignore_index is None:
         return False
     return case.system == "linear" or case.ignore_index >= 0

@@ -12,6 +12,9 @@ an infinity
 +inf among the logits of a sample     quotients of shifted exponentials (all NaN), or the
                                       quotient as written (exp(x_j)/∞ = 0 where x_j is finite)
 gradients of a mean over nothing      0 or NaN (the loss itself is 0/0, NaN)
+the mean over a batch of no samples   NaN (0/0), or an error
+``ignore_index`` with probabilities   no effect, or an error ("only applicable when the target
+                                      contains class indices"; torch refuses it from 0 on)
 a mean of the unit-scaled loss with   "divided by the number of elements in the output", or
 ignored samples (page 001 says both)  "averaged over non-ignored targets"
 ==================================== ===========================================================

@@ -134,7 +134,7 @@ def _judge_output(
     reading, comparison = best
     name = reading.name
     if optional and comparison.ok:
-        name = name or "accepted, without effect"
+        name = name or "accepted"
     return OutputResult(
         label,
         number,

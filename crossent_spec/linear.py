@@ -43,15 +43,19 @@ class Projection:
     weight: Array
     bias: Array | None
 
-    def operands(self) -> tuple[Array, Array, Array | None]:
-        """Return features (N, F), weight (C, D, F) and bias (C, D) in float64."""
+    def operands(self, keep: NDArray[np.bool_]) -> tuple[Array, Array, Array | None]:
+        """Return features (N, F), weight (C, D, F) and bias (C, D) in float64.
+
+        A sample all of whose positions are ignored must not matter, whatever it holds: its
+        features are 0.
+        """
         classes, *out_features, in_features = self.weight.shape
         positions = math.prod(out_features)
+        batch = math.prod(self.input.shape[:-1])
+        features = to_float64(self.input).reshape(batch, in_features)
         bias = None if self.bias is None else to_float64(self.bias).reshape(classes, positions)
         return (
-            to_float64(self.input).reshape(-1, in_features)
-            if self.input.size
-            else np.zeros((math.prod(self.input.shape[:-1]), in_features)),
+            np.where(keep.any(axis=1, keepdims=True), features, 0.0),
             to_float64(self.weight).reshape(classes, positions, in_features),
             bias,
         )
@@ -135,7 +139,7 @@ def linear_cross_entropy(
         label_smoothing,
         options,
     )
-    logits = formulas.linear_logits(*projection.operands())
+    logits = _logits(projection.operands(problem.targets.keep))
     return loss_value(problem, symbols(problem, logits))
 
 
@@ -213,8 +217,8 @@ def linear_cross_entropy_vjp(
         ("linear_bias",) if projection.bias is not None else ()
     )
     names = check_wrt(trainable if wrt is None else wrt, (*trainable, *differentiable(problem)))
-    operands = projection.operands()
-    s = symbols(problem, formulas.linear_logits(*operands))
+    operands = projection.operands(problem.targets.keep)
+    s = symbols(problem, _logits(operands))
     once = _chunks(projection, options) and not (options and options.allow_retain_graph)
     consumed = False
 
@@ -308,6 +312,11 @@ def linear_cross_entropy_value_and_grad(
         wrt=wrt,
     )
     return loss, vjp(grad_output)
+
+
+def _logits(operands: tuple[Array, Array, Array | None]) -> Array:
+    with np.errstate(all="ignore"):
+        return formulas.linear_logits(*operands)
 
 
 def _problem(

@@ -98,7 +98,7 @@ class CrossEntropyLoss:
 
 
 class OneFlowCrossEntropyLoss(CrossEntropyLoss):
-    """``oneflow.nn.CrossEntropyLoss``: without the deprecated arguments.
+    """``oneflow.nn.CrossEntropyLoss``: without the deprecated arguments, for batched input only.
 
     Parameters
     ----------
@@ -134,6 +134,16 @@ class OneFlowCrossEntropyLoss(CrossEntropyLoss):
             reduction=reduction,
             label_smoothing=label_smoothing,
         )
+
+    def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
+        """Return the loss."""
+        return super().__call__(_batched(input), target)
+
+    def vjp(
+        self, input: ArrayLike, target: ArrayLike, wrt: str | Sequence[str] = ("input",)
+    ) -> tuple[Any, Vjp]:
+        """Return the loss and its ``vjp``; see :func:`crossent_spec.cross_entropy_vjp`."""
+        return super().vjp(_batched(input), target, wrt)
 
 
 class UnitScaledCrossEntropyLoss:
@@ -371,6 +381,13 @@ class LinearCrossEntropyLoss:
             "label_smoothing": self.label_smoothing,
             "options": self.options,
         }
+
+
+def _batched(input: ArrayLike) -> Array:
+    logits = float_array(input, "input")
+    if logits.ndim < 2:
+        raise ValueError(f"input: got shape {logits.shape}, expected (N, C) or (N, C, d1, ..., dK)")
+    return logits
 
 
 def _size(value: Any, name: str) -> int:

@@ -43,7 +43,7 @@ def corpus(quick: bool = False) -> list[Case]:
     for case in _full():
         new_clauses = {(case.system, clause) for clause in clauses_of(case)} - covered
         pairs = _pairs(case)
-        if new_clauses or (_elements(case) <= QUICK_ELEMENTS and len(pairs - seen) >= 14):
+        if new_clauses or (_elements(case) <= QUICK_ELEMENTS and len(pairs - seen) >= 9):
             chosen[case] = None
             seen |= pairs
             covered |= new_clauses
