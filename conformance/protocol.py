@@ -97,14 +97,17 @@ class Adapter:
         """
         raise NotImplementedError
 
-    def script(self, call: Call, names: Dict[str, str]) -> str:
-        """Return source code that makes this call in the framework's own API.
+    def script(self, call: Call, step: Dict[str, Any]) -> str:
+        """Return source code that makes one step of a case in the framework's own API.
 
-        It finds the arrays as NumPy variables under ``names`` and a ``grad_output`` variable
-        (``None`` for the default), and must leave ``loss`` and a dictionary ``grads`` of NumPy
-        float64 arrays behind.
+        A forward step is ``{"do": "forward", "as": identifier, "arrays": {argument: NumPy
+        variable}}`` and leaves a NumPy array ``loss``; a backward step is ``{"do": "backward",
+        "of": identifier, "grad_output": variable or None, "grad_array": Array or None,
+        "retain": bool}`` and leaves a dictionary ``grads`` of NumPy arrays by argument.
+        bfloat16 variables hold bit patterns; results in bfloat16 are widened to float32.
+        Variables of the adapter's own end in ``_`` and the step's identifier.
         """
-        raise Unsupported("this adapter does not write reproduction scripts")
+        raise NotImplementedError("this adapter does not write reproduction scripts")
 
 
 def encode(array: Array) -> Dict[str, Any]:
@@ -148,10 +151,10 @@ def decode(message: Dict[str, Any]) -> Array:
     array([1, 2], dtype=int8)
     """
     if not isinstance(message, dict):
-        raise ValueError("array: expected an object, got %s" % type(message).__name__)
+        raise ValueError(f"array: expected an object, got {type(message).__name__}")
     dtype = message.get("dtype")
     if dtype not in STORAGE:
-        raise ValueError("array dtype: got %r, allowed are %s" % (dtype, ", ".join(STORAGE)))
+        raise ValueError(f"array dtype: got {dtype!r}, allowed are {', '.join(STORAGE)}")
     storage = np.dtype(STORAGE[dtype])
     shape = _extents(message, "shape")
     raw = base64.b64decode(message.get("data", ""), validate=True)
@@ -159,8 +162,8 @@ def decode(message: Dict[str, Any]) -> Array:
     size = int(message["base"]) if strided else _product(shape)
     if len(raw) != size * storage.itemsize:
         raise ValueError(
-            "array data: got %d bytes, shape %s of %s needs %d"
-            % (len(raw), list(shape), dtype, size * storage.itemsize)
+            f"array data: got {len(raw)} bytes, shape {list(shape)} of {dtype} needs "
+            f"{size * storage.itemsize}"
         )
     # A copy, because np.frombuffer gives read-only memory.
     base = np.frombuffer(raw, dtype=storage).copy()
@@ -172,7 +175,7 @@ def decode(message: Dict[str, Any]) -> Array:
     lowest = offset + sum(step for step in reach if step < 0)
     highest = offset + sum(step for step in reach if step > 0)
     if len(strides) != len(shape) or (_product(shape) and not 0 <= lowest <= highest < size):
-        raise ValueError("array strides: view reaches outside its buffer of %d elements" % size)
+        raise ValueError(f"array strides: view reaches outside its buffer of {size} elements")
     view = np.lib.stride_tricks.as_strided(
         base[offset:], shape, [step * storage.itemsize for step in strides]
     )
@@ -186,7 +189,7 @@ def _extents(message: Dict[str, Any], key: str) -> Tuple[int, ...]:
     if not isinstance(extents, list) or not all(
         isinstance(extent, int) and extent >= 0 for extent in extents
     ):
-        raise ValueError("array %s: got %r, expected a list of sizes" % (key, extents))
+        raise ValueError(f"array {key}: got {extents!r}, expected a list of sizes")
     return tuple(extents)
 
 

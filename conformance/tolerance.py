@@ -275,7 +275,7 @@ class Allowed:
         value = probability * self.coefficients.sum(axis=1, keepdims=True) - self.coefficients
         s = np.abs(scale[:, None, :])
         error = s * inner + (self.scale_error() + p.store) * s * np.abs(value)
-        lost = p.store_tiny * (1 + s + probability * total + size) + s * total * p.compute_tiny
+        lost = p.store_tiny * (2 + s + probability * total + size) + s * total * p.compute_tiny
         return np.where(self.s.keep[:, None, :], error + lost, 0.0)
 
     def target(self, scale: Float) -> Float:

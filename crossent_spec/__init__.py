@@ -9,6 +9,12 @@ array([[ 0.25,  0.25, -0.75,  0.25]])
 
 from .cross_entropy import cross_entropy, cross_entropy_value_and_grad, cross_entropy_vjp
 from .evaluate import Gradients
+from .higher_order import (
+    cross_entropy_hvp,
+    cross_entropy_jvp,
+    linear_cross_entropy_hvp,
+    linear_cross_entropy_jvp,
+)
 from .linear import (
     linear_cross_entropy,
     linear_cross_entropy_value_and_grad,
@@ -35,9 +41,13 @@ __all__ = [
     "OneFlowCrossEntropyLoss",
     "UnitScaledCrossEntropyLoss",
     "cross_entropy",
+    "cross_entropy_hvp",
+    "cross_entropy_jvp",
     "cross_entropy_value_and_grad",
     "cross_entropy_vjp",
     "linear_cross_entropy",
+    "linear_cross_entropy_hvp",
+    "linear_cross_entropy_jvp",
     "linear_cross_entropy_value_and_grad",
     "linear_cross_entropy_vjp",
     "unit_scaled_cross_entropy",

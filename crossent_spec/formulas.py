@@ -146,6 +146,22 @@ def weight_gradient(s: Symbols, scale: Numbers) -> Numbers:
     return gradient
 
 
+def unreduced_jvp(s: Symbols, v: Numbers) -> Numbers:
+    """Derivative of l_n along v: Σ_c (softmax(x_n)[c]·Σ_i a_i − a_c)·v[n,c], shape (N, D)."""
+    return (logit_gradient(s, 0 * s.x[:, 0, :] + 1) * v).sum(axis=1)
+
+
+def logit_hvp(s: Symbols, scale: Numbers, v: Numbers) -> Numbers:
+    """Derivative of :func:`logit_gradient` along v, the Hessian being block-diagonal by sample.
+
+    scale_n·Σ_i a_i·softmax(x_n)[c]·(v[n,c] − Σ_i softmax(x_n)[i]·v[n,i]).
+    """
+    p = np.exp(log_softmax(s.x))
+    total = (s.w[:, None] * mixed_targets(s)).sum(axis=1, keepdims=True)
+    product = total * p * (v - (p * v).sum(axis=1, keepdims=True))
+    return np.where(s.keep[:, None, :], scale[:, None, :] * product, 0 * s.epsilon)
+
+
 def loss(s: Symbols) -> Any:
     """The documented loss: a number, or the (N, D) losses of reduction 'none'."""
     return reduced(unreduced(s), denominator(s), s.reduction)

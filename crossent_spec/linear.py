@@ -128,18 +128,11 @@ def linear_cross_entropy(
     >>> float(linear_cross_entropy(input, linear_weight, np.array([2])).round(6))
     0.407606
     """
-    problem, projection = _problem(
-        input,
-        linear_weight,
-        target,
-        linear_bias,
-        weight,
-        reduction,
-        ignore_index,
-        label_smoothing,
-        options,
+    problem, projection = linear_problem(
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
-    logits = _logits(projection.operands(problem.targets.keep))
+    _check_options(options, projection)
+    logits = projected(projection.operands(problem.targets.keep))
     return loss_value(problem, symbols(problem, logits))
 
 
@@ -202,23 +195,16 @@ def linear_cross_entropy_vjp(
     ...
     RuntimeError: the chunked gradients were consumed by an earlier call of this vjp; ...
     """
-    problem, projection = _problem(
-        input,
-        linear_weight,
-        target,
-        linear_bias,
-        weight,
-        reduction,
-        ignore_index,
-        label_smoothing,
-        options,
+    problem, projection = linear_problem(
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
+    _check_options(options, projection)
     trainable = ("input", "linear_weight") + (
         ("linear_bias",) if projection.bias is not None else ()
     )
     names = check_wrt(trainable if wrt is None else wrt, (*trainable, *differentiable(problem)))
     operands = projection.operands(problem.targets.keep)
-    s = symbols(problem, _logits(operands))
+    s = symbols(problem, projected(operands))
     once = _chunks(projection, options) and not (options and options.allow_retain_graph)
     consumed = False
 
@@ -314,12 +300,13 @@ def linear_cross_entropy_value_and_grad(
     return loss, vjp(grad_output)
 
 
-def _logits(operands: tuple[Array, Array, Array | None]) -> Array:
+def projected(operands: tuple[Array, Array, Array | None]) -> Array:
+    """Return the logits (N, C, D) of the operands of a projection."""
     with np.errstate(all="ignore"):
         return formulas.linear_logits(*operands)
 
 
-def _problem(
+def linear_problem(
     input: ArrayLike,
     linear_weight: ArrayLike,
     target: ArrayLike,
@@ -328,8 +315,8 @@ def _problem(
     reduction: str,
     ignore_index: int | None,
     label_smoothing: float,
-    options: LinearCrossEntropyOptions | None,
 ) -> tuple[Problem, Projection]:
+    """Validate a call of the linear loss; see :func:`linear_cross_entropy`."""
     features = float_array(input, "input")
     matrix = float_array(linear_weight, "linear_weight")
     bias = None if linear_bias is None else float_array(linear_bias, "linear_bias")
@@ -369,13 +356,12 @@ def _problem(
             f"ignore_index: got {ignore_index}, which is only applicable when target contains "
             "class indices; this target contains class probabilities"
         )
-    projection = Projection(features, matrix, bias)
-    if options is not None:
-        _check_options(options, projection)
-    return problem, projection
+    return problem, Projection(features, matrix, bias)
 
 
-def _check_options(options: LinearCrossEntropyOptions, projection: Projection) -> None:
+def _check_options(options: LinearCrossEntropyOptions | None, projection: Projection) -> None:
+    if options is None:
+        return
     if not isinstance(options, LinearCrossEntropyOptions):
         raise TypeError(f"options: got {options!r}, expected LinearCrossEntropyOptions or None")
     options.check_dtype(projection.input.dtype)

@@ -1,11 +1,17 @@
 """What the adapters of PyTorch, and of packages built on it, have in common.
 
-Threads stay at torch's default, because a result should be the one that users get.  torch splits
-an operation over threads only above some 32,000 elements, which few cases reach.
+The number of threads stays at torch's default, because a result should be the one that users
+get.  But idle threads must not spin where several workers share the cores: on two cores, a run
+with two workers took two to three times as long with spinning threads as with sleeping ones, and
+one thread per worker was no faster.  OpenMP reads the setting when torch is loaded, so adapters
+import this module before torch.
 """
 
+import os
 import warnings
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch

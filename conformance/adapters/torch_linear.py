@@ -2,10 +2,12 @@
 
 from typing import Any, Dict, List, Tuple
 
+from conformance.adapters._torch import TorchAdapter, keywords_source
+
+# isort: split
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
-from conformance.adapters._torch import TorchAdapter, keywords_source
 from conformance.protocol import Call, Unsupported
 
 PARAMETERS = ("linear_weight", "linear_bias")

@@ -3,9 +3,11 @@
 from importlib.metadata import version
 from typing import Any, Dict, List
 
+from conformance.adapters._torch import TorchAdapter, keywords_source
+
+# isort: split
 import unit_scaling.functional as U  # noqa: N812 - the package's own name for it
 
-from conformance.adapters._torch import TorchAdapter, keywords_source
 from conformance.protocol import Call
 
 

@@ -1,0 +1,56 @@
+from fractions import Fraction
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossent_spec.dtypes import is_floating, is_integer, round_to
+
+BF16 = np.dtype(ml_dtypes.bfloat16)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_bfloat16_is_rounded_once_to_the_nearest_even(value):
+    got = round_to(np.float64(value), BF16)
+    # Neighbours of the result in bfloat16, as exact fractions.
+    bits = got.view(np.uint16)
+    if not np.isfinite(float(got)):
+        assert abs(value) >= float(ml_dtypes.finfo(BF16).max) * (1 + 2.0**-9)
+        return
+    distance = abs(Fraction(float(got)) - Fraction(value))
+    for step in (-1, 1):
+        neighbour = float((bits + np.uint16(step % 65536)).view(BF16))
+        if not np.isfinite(neighbour) or np.signbit(neighbour) != np.signbit(float(got)):
+            continue
+        other = abs(Fraction(neighbour) - Fraction(value))
+        assert distance <= other
+        if distance == other:
+            assert int(bits) % 2 == 0
+
+
+def test_double_rounding_would_go_wrong_here():
+    # Just above the midpoint of two bfloat16 numbers, but the midpoint itself in float32.
+    value = 1 + 2.0**-8 + 2.0**-40
+    assert float(round_to(np.float64(value), BF16)) == 1 + 2.0**-7
+    assert float(np.float32(value).astype(BF16)) == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", BF16])
+def test_overflow_infinities_and_nan(dtype):
+    dtype = np.dtype(dtype)
+    got = round_to(np.array([1e309, -np.inf, np.nan, -0.0]), dtype).astype(float)
+    assert got[0] == np.inf
+    assert got[1] == -np.inf
+    assert np.isnan(got[2])
+    assert np.signbit(got[3])
+
+
+def test_dtype_families():
+    assert is_floating(np.dtype(">f4"))
+    assert is_floating(BF16)
+    assert not is_floating(np.dtype("longdouble"))
+    assert not is_floating(np.dtype("complex64"))
+    assert is_integer(np.dtype("uint64"))
+    assert not is_integer(np.dtype(bool))
