@@ -193,7 +193,7 @@ def spacing(values: Float, dtype: np.dtype[Any]) -> Float:
     """
     limits = ml_dtypes.finfo(dtype)
     exponent = np.frexp(np.abs(values))[1]
-    unit = np.ldexp(float(limits.eps), exponent - 1)
+    unit = np.where(values == 0, 0.0, np.ldexp(float(limits.eps), exponent - 1))
     return np.maximum(unit, float(limits.smallest_subnormal))
 
 

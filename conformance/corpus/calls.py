@@ -53,7 +53,15 @@ def upstream(system: str, full: bool) -> Iterator[Case]:
                 grad=[grad],
             ),
             dtype=("f32", "f64", "bf16", "f32", "f16"),
-            grad_layout=("c", "strided", "broadcast", "offset", "transposed", "reversed"),
+            grad_layout=(
+                "c",
+                "strided",
+                "broadcast",
+                "offset",
+                "transposed",
+                "reversed",
+                "readonly",
+            ),
             weight=("absent", "mixed", "absent"),
         )
 

@@ -1,0 +1,170 @@
+"""The corpus: identity, coverage and reproducibility of its cases."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conformance import layout, streams
+from conformance.case import VOCABULARY, Case
+from conformance.clauses import CATALOGUE, clauses_of
+from conformance.corpus import corpus
+from conformance.protocol import decode
+from conformance.request import build
+
+CASES = corpus()
+QUICK = corpus(quick=True)
+
+
+def test_ids_are_unique_and_rebuild_the_case():
+    ids = [case.id for case in CASES]
+    assert len(set(ids)) == len(ids)
+    assert all(Case.parse(text) == case for text, case in zip(ids, CASES, strict=True))
+    # They can be typed in any shell without quotes.
+    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789,=/._+-")
+    assert not {letter for text in ids for letter in text} - allowed
+
+
+def test_the_corpus_is_about_as_large_as_promised():
+    assert 4000 <= len(CASES) <= 6000
+    assert 300 <= len(QUICK) <= 500
+    assert set(QUICK) <= set(CASES)
+
+
+@pytest.mark.parametrize("cases", [CASES, QUICK], ids=["full", "quick"])
+def test_every_clause_has_cases_and_every_case_clauses(cases):
+    covered: dict[str, set[str]] = {}
+    for case in cases:
+        found = clauses_of(case)
+        assert found, case.id
+        for clause in found:
+            covered.setdefault(clause, set()).add(case.system)
+    for clause in CATALOGUE:
+        if clause.observable:
+            # In every system that it holds for, wherever that system can show it at all.
+            assert covered.get(clause.id), clause.id
+            assert covered[clause.id] <= set(clause.systems)
+
+
+def test_every_word_of_the_vocabulary_is_used():
+    for field, words in VOCABULARY.items():
+        used = {getattr(case, field) for case in CASES}
+        assert set(words) <= used, (field, set(words) - used)
+
+
+def test_the_corpus_crosses_what_the_plan_names():
+    counts = {case.num_classes for case in CASES}
+    assert {1, 2, 3, 10, 1000, 32000, 65537} <= counts
+    for edge in (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 32768):
+        assert {edge - 1, edge, edge + 1} <= counts
+        batches = {case.shape[0] for case in CASES if len(case.shape) > 1}
+        if edge <= 4096:
+            assert {edge - 1, edge, edge + 1} <= batches
+    for system in ("ce", "linear", "oneflow", "unit"):
+        mine = [case for case in CASES if case.system == system]
+        assert {case.dtype for case in mine} == {"f16", "bf16", "f32", "f64"}
+        assert {case.script for case in mine} == set(VOCABULARY["script"])
+        assert {case.layout for case in mine} == set(VOCABULARY["layout"])
+        assert any(case.bad != "no" for case in mine)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ce/index/4x10/f32",
+        "ce/index/4x10/f32/mean,",
+        "ce/index/4x10/f32/mean,weight",
+        "ce/index/4x10/f32/mean,weight=mixed,weight=ones",
+        "ce/index/4x10/f32/mean,shape=3",
+        "ce/index/4x10/f32/mean,seed=one",
+        "ce/index/4y10/f32/mean",
+        "ce/index/scalar/f32/mean",
+        "ce/index/4x10-3/f32/mean",
+        "linear/index/4x10/f32/mean",
+        "linear/index/8-10x3/f32/mean",
+        "mx/index/4x10/f32/mean",
+        "ce/index/99999999999x9/f32/mean",
+    ],
+)
+def test_a_wrong_id_is_refused_with_the_reason(text):
+    with pytest.raises(ValueError, match="^case "):
+        Case.parse(text)
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text):
+    refusal = None
+    try:
+        case = Case.parse(text)
+    except ValueError as error:
+        refusal = str(error)
+    assert refusal is None or refusal.startswith("case ")
+    assert refusal is not None or Case.parse(case.id) == case
+
+
+#: One id for each way of making numbers.
+PINNED = (
+    "ce/index/4x10/f32/mean,weight=mixed,ignored=some",
+    "ce/prob/3x5x2/bf16/none,logits=wide,layout=transposed,grad=mixed,grad_layout=strided",
+    "ce/prob/4x3/f16/sum,probs=outside,weight=tiny,target_layout=reversed",
+    "ce/index/5x9/f64/mean,logits=denormal,script=stale",
+    "ce/index/5x40/f16/mean,logits=edge,layout=broadcast",
+    "ce/index/5x4/f32/none,logits=neginf,grad=negative",
+    "linear/prob/6x5-4x2/f16/mean,bias=yes,options=chunk3",
+    "oneflow/index/3x3/f32/none,logits=page,target_dtype=int32,grad=mixed",
+    "unit/index/7/f64/sum,mult=0.3,seed=5",
+)
+
+
+def test_requests_are_the_same_bytes_on_every_machine():
+    """The digest was computed once; a machine, NumPy or Python that differs fails here."""
+    digest = hashlib.sha256()
+    for text in PINNED:
+        digest.update(json.dumps(build(Case.parse(text)).message(), sort_keys=True).encode())
+    assert digest.hexdigest() == "78ea75abb6ba10d13614966706ef29c87513cdfac0bc4928a1c45b471b020b32"
+
+
+def test_every_request_can_be_built_and_decoded():
+    for case in CASES[::13]:
+        request = build(case)
+        message = json.loads(json.dumps(request.message(), allow_nan=False))
+        for name, array in request.arrays.items():
+            got = decode(message["arrays"][name])
+            np.testing.assert_array_equal(got.data, array.view)
+            assert got.data.shape == array.view.shape
+            if array.view.size > 1:
+                assert got.data.strides == array.view.strides
+            assert got.data.flags.writeable == array.view.flags.writeable
+
+
+def test_streams_do_not_move():
+    np.testing.assert_array_equal(streams.uniform("a", (3,)).view(np.uint64), STREAM, strict=True)
+    many = streams.normal("b", (100_000,))
+    assert abs(many.mean()) < 0.02
+    assert abs(many.std() - 1) < 0.02
+    drawn = streams.integers("c", (1000,), 7)
+    assert set(drawn.tolist()) == set(range(7))
+
+
+STREAM = np.array(
+    [4604101949213922204, 4597965928426718180, 4600331959118972778],
+    dtype=np.uint64,
+)
+
+
+@pytest.mark.parametrize("kind", VOCABULARY["layout"])
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4), (0, 3), ()])
+def test_layouts_hold_the_values_and_guard_what_is_beside_them(kind, shape):
+    values = layout.repeat_first(streams.uniform("layout", shape), kind)
+    base, view = layout.place(values, kind, np.nan)
+    np.testing.assert_array_equal(view, values)
+    assert view.shape == shape
+    assert base.ndim == 1
+    assert np.may_share_memory(base, view) or view.size == 0
+    assert view.flags.writeable == (kind != "readonly")
+    if kind in ("strided", "offset") and view.size and view.ndim:
+        assert np.isnan(base).sum() == base.size - view.size > 0
