@@ -236,7 +236,7 @@ def repro(name: str, spec: str) -> None:
     program = _program(spec, None, None)
     try:
         click.echo(repro.script(case, Path(str(program.adapter))), nl=False)
-    except (ImportError, Unsupported) as error:
+    except (ImportError, NotImplementedError, Unsupported) as error:
         raise Refused(f"{spec}: {error}") from None
 
 

@@ -28,7 +28,8 @@ class OutputResult:
     Attributes
     ----------
     name
-        ``loss`` or ``grad.<argument>``; ``step`` tells of which step.
+        ``loss`` or ``grad.<argument>``, or ``call`` where the page leaves open whether the call
+        is refused and it was; ``step`` tells of which step.
     ok
         Whether it agrees with one of the acceptable readings.
     ulps

@@ -298,6 +298,17 @@ def _lane_main(connection: Connection, program: Program, timeout: float, examine
     die_with_parent(signal.SIGTERM)
     seat = _Seat(program, timeout)
     try:
+        try:
+            _work(connection, seat, examine)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    finally:
+        seat.worker.close()
+
+
+def _work(connection: Connection, seat: _Seat, examine: Examine) -> None:
+    """Judge what comes, until there is no more."""
+    try:
         connection.send(seat.worker.start())
         while seat.failed_starts < _START_ATTEMPTS:
             index, case = connection.recv()
@@ -310,9 +321,9 @@ def _lane_main(connection: Connection, program: Program, timeout: float, examine
         pass  # the run is over
     except Exception:
         connection.send(_Defect(traceback.format_exc()))
-    finally:
-        seat.worker.close()
 
 
 def _leave(signum: int, frame: object) -> None:  # noqa: ARG001 - the shape of a handler
+    # A second signal must not cut the cleaning up short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

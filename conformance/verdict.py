@@ -170,7 +170,7 @@ def compare(exact: ExactOutput, reading: Reading, got: Float) -> Comparison:
     ok = np.where(finite, within | overflowed, special)
     unit = spacing(np.where(finite, reading.high, 0.0), dtype)
     measured = finite & np.isfinite(got)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ulps = np.where(measured, error / unit, np.where(ok, 0.0, np.inf))
         fraction = np.where(
             exact.allowed > 0, error / exact.allowed, np.where(error > 0, np.inf, 0)
