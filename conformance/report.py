@@ -126,7 +126,7 @@ def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int
 
 
 def table(results: Sequence[Result], gap: int = 2) -> Table:
-    """Return the results by clause group; a case counts in every group that it observes."""
+    """Return the results by the group of the clause that each case is about, its first."""
     made = Table(
         box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap), show_footer=True
     )
@@ -143,8 +143,7 @@ def table(results: Sequence[Result], gap: int = 2) -> Table:
         )
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
-        for group in {by_id(clause).group for clause in result.clauses}:
-            groups[group].append(result)
+        groups[by_id(result.clauses[0]).group].append(result)
     for group in dict.fromkeys(clause.group for clause in CATALOGUE):
         if group in groups:
             made.add_row(group, *_row(groups[group]))

@@ -53,7 +53,7 @@ class OutputResult:
 
 @dataclass(frozen=True)
 class Result:
-    """Verdict on one case."""
+    """Verdict on one case; its first clause is the one that the case is about."""
 
     case: str
     clauses: tuple[str, ...]

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from .clauses import clauses_of
+from .corpus import clauses_by_rarity
 from .driver import WorkerFailure
 from .expect import ExactOutput, Expected, ExpectedStep, Reading
 from .protocol import decode
@@ -42,7 +42,7 @@ def judge(request: Request, expected: Expected, reply: Any) -> Result:
         The decoded JSON reply, or a :class:`WorkerFailure`.
     """
     case = request.case
-    clauses = clauses_of(case)
+    clauses = clauses_by_rarity(case)
     if isinstance(reply, WorkerFailure):
         return Result(case.id, clauses, reply.kind, reply.detail)
     try:

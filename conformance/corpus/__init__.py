@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -48,6 +49,21 @@ def corpus(quick: bool = False) -> list[Case]:
             seen |= pairs
             covered |= new_clauses
     return list(chosen)
+
+
+def clauses_by_rarity(case: Case) -> tuple[str, ...]:
+    """Return the clauses that a case shows, those that few cases of its system show first.
+
+    The first is what the case is about: every case shows that ``reduction`` has a default or
+    that logits are unnormalised, few that an ignored index may lie outside the class range.
+    """
+    counts = _clause_counts()
+    return tuple(sorted(clauses_of(case), key=lambda clause: counts[case.system, clause]))
+
+
+@cache
+def _clause_counts() -> Counter[tuple[str, str]]:
+    return Counter((case.system, clause) for case in _full() for clause in clauses_of(case))
 
 
 def _pairs(case: Case) -> set[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from rich.console import Console
 import conformance
 from conformance import report
 from conformance.case import Case
-from conformance.clauses import clauses_of
+from conformance.corpus import clauses_by_rarity
 from conformance.result import VERDICTS, OutputResult, Result, Run
 
 SCHEMA = json.loads(
@@ -25,7 +25,7 @@ def result(verdict="pass", message="", ulps=0.5, fraction=0.25, reading="", **fi
     outputs = (OutputResult("loss", 0, verdict == "pass", ulps, fraction, reading),)
     if verdict not in ("pass", "fail"):
         outputs = ()
-    return Result(case.id, clauses_of(case), verdict, message, outputs, 0.01)
+    return Result(case.id, clauses_by_rarity(case), verdict, message, outputs, 0.01)
 
 
 def run_of(*results, **fields):
@@ -41,15 +41,17 @@ def printed(run, width=100, **options):
     return out.getvalue()
 
 
-def test_the_table_counts_a_case_in_each_of_its_groups_and_once_in_total():
-    both = result(smoothing=0.5, weight="mixed")
-    assert {"smoothing", "weight"} <= {name.partition(".")[0] for name in both.clauses}
-    text = printed(run_of(both, result("fail", "loss is 2", 3e20, 12.5, weight="mixed")))
+def test_the_table_counts_a_case_under_what_it_is_about():
+    first = result(smoothing=0.5, weight="mixed")
+    other = result("fail", "loss is 2", 3e20, 12.5, weight="mixed")
+    assert first.clauses[0].startswith("weight.smoothing.")
+    assert other.clauses[0] == "index.mean.divides-by-target-weights"
+    text = printed(run_of(first, other))
     rows = {line.split()[0]: line.split() for line in text.split("\n") if "·" in line}
-    numbers = ["2", "1", "1", *"·····", "3e+20", "12.5"]
-    assert rows["weight"] == ["weight", *numbers]
-    assert rows["all"] == ["all", "cases", *numbers]
-    assert "prob" not in rows
+    assert rows["weight"] == ["weight", "1", "1", *"······", "0.5", "0.25"]
+    assert rows["index"] == ["index", "1", "·", "1", *"·····", "3e+20", "12.5"]
+    assert rows["all"] == ["all", "cases", "2", "1", "1", *"·····", "3e+20", "12.5"]
+    assert len(rows) == 3
     assert "1 cases do not conform, 1 do; 1.5 s" in text
 
 
