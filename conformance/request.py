@@ -186,6 +186,8 @@ def _view(case: Case, name: str, values: NDArray[Any]) -> View:
             "grad_output": case.grad_layout}.get(argument, "c")  # fmt: skip
     if argument == "weight" and values.ndim != 1:
         kind = "c"
+    if argument == "linear_weight" and case.layout != "broadcast":
+        kind = case.layout
     dtype = DTYPES[case.dtype]
     if argument == "target" and case.target_dtype != "auto":
         dtype = case.target_dtype
@@ -212,7 +214,9 @@ def _wrt(case: Case, names: list[str]) -> tuple[str, ...]:
     No page says that class weights are differentiable; torch differentiates them where the
     target holds probabilities.  OneFlow's page speaks of the input's gradient only.
     """
-    if case.bad != "no" or case.grad == "skip":
+    if case.grad == "skip":
+        return ()  # nothing asks for a gradient: frameworks may take another path
+    if case.bad != "no":
         return ("input",)
     found = ["input"]
     if not case.is_index and case.system != "oneflow":

@@ -171,7 +171,7 @@ class Values:
         if kind == "ascending":
             return np.broadcast_to(position * (16.0 / max(1, classes)), shape) + 0 * base
         if kind == "normal":
-            return base * 2.0 ** np.expand_dims(order % 5 - 2, axis)
+            return np.ldexp(base, np.expand_dims(order % 5 - 2, axis))
         if kind == "tail":
             return np.where((rows == hot.size - 1) & is_next & ~is_hot, 1000.0, base)
         boost = {

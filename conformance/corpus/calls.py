@@ -26,6 +26,7 @@ def cases(system: str) -> Iterator[Case]:
     """How it is called: grad_output, memory, repeated calls, calls that must raise."""
     full = system == "ce"
     yield from upstream(system, full)
+    yield from forward_only(system)
     yield from memory(system, full)
     yield from scripts(system, full)
     yield from invalid(system)
@@ -64,6 +65,22 @@ def upstream(system: str, full: bool) -> Iterator[Case]:
             ),
             weight=("absent", "mixed", "absent"),
         )
+
+
+def forward_only(system: str) -> Iterator[Case]:
+    """Nothing asks for a gradient."""
+    yield from rotate(
+        product(
+            system=[system],
+            target=TARGETS,
+            shape=[(4, 10), (2, 3, 5)],
+            reduction=REDUCTIONS,
+            grad=["skip"],
+        ),
+        dtype=("f32", "f64", "bf16", "f16"),
+        ignored=("some", "nowhere"),
+        form=("function", "module"),
+    )
 
 
 def memory(system: str, full: bool) -> Iterator[Case]:

@@ -241,6 +241,10 @@ def specials() -> Iterator[Case]:
         system=["linear"], shape=[(6, 5)], classes=[(4,)], weight=["zeros"], reduction=REDUCTIONS,
         options=["absent", "chunk2"],
     )  # fmt: skip
+    yield from product(
+        system=["linear"], target=TARGETS, shape=[(6, 5)], classes=[(4,)], grad=["skip"],
+        reduction=REDUCTIONS, options=["absent", "chunk2"], bias=["no", "yes"],
+    )  # fmt: skip
     for grad in ("mixed", "negative", "zero", "large", "small"):
         yield from rotate(
             product(

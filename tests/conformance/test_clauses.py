@@ -76,7 +76,7 @@ EXAMPLE = {
     "shape.target.index.unbatched": "ce/index/10/f32/mean",
     "shape.target.index.batched": "ce/index/4x10/f32/mean",
     "shape.target.index.k-dimensional": "ce/index/4x10x3/f32/mean",
-    "shape.target.index.no-other": "ce/index/4x10/f32/mean,bad=target-batch-of-one",
+    "shape.target.index.no-other": "ce/index/4x10/f32/mean,bad=target-extra-axis",
     "shape.target.prob.same-as-logits": "ce/prob/4x10/f32/mean,bad=prob-shape",
     "shape.output.scalar": "ce/index/4x10/f32/mean",
     "shape.output.same-as-target": "ce/index/4x10x3/f32/none",
