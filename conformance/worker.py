@@ -112,7 +112,9 @@ def answer(adapter: "Adapter", message: Dict[str, Any]) -> Dict[str, Any]:
     buffers = {name: _buffer(array.data) for name, array in arrays.items()}
     before = {name: buffer.tobytes() for name, buffer in buffers.items()}
     states: Dict[str, Any] = {}
-    steps = [_take(adapter, message, step, arrays, states) for step in message["steps"]]
+    taken = [_take(adapter, message, step, arrays, states) for step in message["steps"]]
+    # Results are read after the last step, so that one whose memory a later step used again shows.
+    steps = [_finish(outcome) for outcome in taken]
     modified = [name for name, buffer in buffers.items() if buffer.tobytes() != before[name]]
     return {"case": message["case"], "steps": steps, "modified": modified}
 
@@ -140,7 +142,7 @@ def _take(
                 raise AdapterError(
                     f"forward returned {_kind(result)}, expected the pair (Array, state)"
                 )
-            outputs = {"loss": _encode("the loss", result[0])}
+            outputs = {"loss": ("the loss", result[0])}
             states[step["as"]] = result[1]
         else:
             if step["of"] not in states:
@@ -154,14 +156,29 @@ def _take(
                     f"backward returned {_kind(gradients)}, expected a dict of Array"
                 )
             outputs = {
-                str(name): _encode(f"the gradient of {name}", gradient)
+                str(name): (f"the gradient of {name}", gradient)
                 for name, gradient in gradients.items()
             }
     except protocol.Unsupported as error:
         return {"outcome": "unsupported", "reason": _text(error)}
     except BaseException as error:  # SystemExit and a foreign runtime's panic are answers too
-        return {"outcome": "raised", "type": type(error).__name__, "message": _text(error)}
+        return _raised(error)
     return {"outcome": "ok", "arrays": outputs}
+
+
+def _raised(error: BaseException) -> Dict[str, Any]:
+    return {"outcome": "raised", "type": type(error).__name__, "message": _text(error)}
+
+
+def _finish(taken: Dict[str, Any]) -> Dict[str, Any]:
+    """Encode what a step gave."""
+    if taken["outcome"] != "ok":
+        return taken
+    try:
+        arrays = {name: _encode(*output) for name, output in taken["arrays"].items()}
+    except Exception as error:
+        return _raised(error)
+    return {"outcome": "ok", "arrays": arrays}
 
 
 def _encode(what: str, array: Any) -> Dict[str, Any]:

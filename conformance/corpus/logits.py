@@ -24,7 +24,7 @@ BATCH_SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 
                4097)  # fmt: skip
 K_DIMENSIONAL = ((2, 3, 4), (2, 5, 3, 3), (1, 10, 7), (3, 2, 16), (2, 21, 5, 5), (3, 3, 2, 2, 2),
                  (2, 1000, 3), (2, 3, 1, 1), (2, 2, 65), (1, 4, 33), (2, 1, 6), (1, 7, 1),
-                 (2, 64, 17))  # fmt: skip
+                 (2, 64, 17), (1, 3, 1025), (2, 2, 33, 31))  # fmt: skip
 SMALL = ((4, 10), (3, 5), (5, 3), (7, 2), (6, 17))
 NON_FINITE = ("neginf", "neginf-target", "neginf-row", "posinf", "posinf-target", "nan")
 
@@ -90,6 +90,12 @@ def sizes(system: str, full: bool) -> Iterator[Case]:
                 shape=[(2, count)], dtype=["f16", "bf16"], reduction=["mean"], logits=["edge"]
             )
             yield from product(shape=[(1, count)], reduction=["mean"], smoothing=[0.1])
+        for count in (32769, 65537):
+            yield from product(shape=[(count, 2)], reduction=["mean"], logits=["tail"])
+        yield from product(
+            target=TARGETS, shape=[(2, 1025)], reduction=["mean", "none"], weight=["mixed"],
+            smoothing=[0.1],
+        )  # fmt: skip
     else:
         yield from product(system=[system], shape=[(2, 32000)], reduction=["sum"], logits=["edge"])
     for count in BATCH_SIZES if full else BATCH_SIZES[::4]:

@@ -161,6 +161,13 @@ def test_what_an_adapter_may_not_return_is_explained(worker, do, step, message):
     assert message in answer["message"]
 
 
+def test_a_result_whose_memory_is_used_again_shows(worker):
+    forward = {"do": "forward", "arrays": {"input": "x"}}
+    answer = ask(worker, do="reuse", steps=[{**forward, "as": "a"}, {**forward, "as": "b"}])
+    first, second = (step["arrays"]["loss"] for step in answer["steps"])
+    assert first == second  # although the first loss was another number when it was returned
+
+
 @pytest.mark.parametrize("do", ["overwrite", "write-beside"])
 def test_writing_into_or_beside_an_input_is_reported(worker, do):
     assert ask(worker, do=do)["modified"] == ["x"]

@@ -91,7 +91,17 @@ DEEDS = {
     "read-stdin": lambda _: sys.stdin.read(),
     "raise": lambda _: [][1],
 }
+SHARED = np.zeros((), "f4")
+
+
+def reuse(loss):
+    """Give every loss in the same memory."""
+    SHARED[...] = SHARED + loss.data
+    return Array(SHARED, loss.dtype), None
+
+
 ODDITIES = {
+    "reuse": reuse,
     "no-pair": lambda loss: loss,
     "no-array": lambda loss: (loss.data, None),
     "other-storage": lambda loss: (Array(loss.data.astype("f8"), "float32"), None),
