@@ -8,10 +8,11 @@ its smallest normal number where results that small are flushed to zero (Higham,
 Stability of Numerical Algorithms*, 2002, §2.2).  exp and log are good to two ulps (4u), as the
 weakest vector libraries in use promise; an ``exp`` through base two commits the argument's
 conversion on top, 2u·|v| (Blanchard, Higham and Higham, *Accurately computing the log-sum-exp
-and softmax functions*, 2021, §4, count the same terms).  A 16-bit type stores what a documented
-operation returns — logits of a projection, a sample's sum of exponentials, LogSoftmax, per-sample
-gradients, the loss — with its own unit roundoff v; sums are accumulated in float32, however many
-terms they have.  For float32 and float64, v = u.
+and softmax functions*, 2021, §4, count the same terms).  A 16-bit type may store
+every elementwise result — logits of a projection, shifted logits, exponentials, a sample's sum, its
+logarithm, LogSoftmax, per-sample gradients, the loss — with its own unit roundoff v, as frameworks
+do whose operations take and give that type; the sums themselves are accumulated in float32, however
+many terms they have.  For float32 and float64, v = u.
 
 A sum of n terms carries h(n)·u·Σ|terms|, where h(n) = n − 1 in any order of summation
 (Higham 2002, §4.2).  For n > 75 the terms of a random case round independently, and the sharper
@@ -25,12 +26,13 @@ The bound
 With z the logits, δ_c their error (projection, multiplier), m = max z, d_c = z_c − m,
 S = Σ exp d_c, lse = m + log S and log p_c = d_c − log S, to first order:
 
-* S: ρ = Σ p_c·(δ_c + (4 + 3|d_c|)·u) + h(C)·u + [v].  One u·|d_c| is the subtraction's; brackets
-  stand for a value that a 16-bit type stores.
-* log p_c: L_c = δ_c + ρ + u·(|d_c| + 4|log S| + |lse| + |log p_c|) + [v·|log p_c|].
+* S: ρ = Σ p_c·(δ_c + (4 + 3|d_c|)·u + [(1 + |d_c|)·v]) + h(C)·u + [v].  One u·|d_c| is the
+  subtraction's; brackets stand for what a 16-bit type stores.
+* log p_c: L_c = δ_c + ρ + u·(|d_c| + 4|log S| + |lse| + |log p_c|)
+  + [v·(|d_c| + |log S| + |log p_c|)].
   The term |lse| admits ``z − lse`` beside ``(z − m) − log S``.
 * softmax p_c: relative error π_c = δ_c + ρ + u·(5 + 3|log p_c| + 4|log S| + |lse|)
-  + [v·(|log p_c| + 1)], which covers exp d / S and exp(z − lse).
+  + [v·(|d_c| + |log p_c| + 3)], which covers exp d / S and exp(z − lse).
 * l_n = −Σ a_c·log p_c: E_n = Σ|a_c|·L_c + (k·v + h·u)·Σ|a_c·log p_c| + v·|l_n|, where k
   counts the roundings that make a_c (weight 1; smoothing 3) and h the terms of a dense sum.
 * sum: Σ E_n + h(N)·u·Σ|l_n| + v·|sum|; mean: that over the denominator W, plus
@@ -134,9 +136,9 @@ class Allowed:
         )
 
     @property
-    def is_half(self) -> bool:
-        """Whether results are stored in 16 bits."""
-        return self.precision.store != self.precision.compute
+    def stored(self) -> float:
+        """The bracketed v of the bound: 0 where storing rounds no more than the arithmetic did."""
+        return self.precision.store if self.precision.store != self.precision.compute else 0.0
 
     @cached_property
     def shifted(self) -> Float:
@@ -158,10 +160,10 @@ class Allowed:
         """ρ, with the class axis kept."""
         u, tiny = self.precision.compute, self.precision.compute_tiny
         classes = self.s.x.shape[1]
-        each = self.delta + (4 + 3 * np.abs(self.shifted)) * u
+        size = np.abs(self.shifted)
+        each = self.delta + (4 + 3 * size) * u + (1 + size) * self.stored
         spread = (np.exp(self.logp) * each).sum(axis=1, keepdims=True)
-        stored = self.precision.store if self.is_half else 0.0
-        return spread + self.terms(classes) * u + stored + classes * tiny
+        return spread + self.terms(classes) * u + self.stored + classes * tiny
 
     @cached_property
     def lse(self) -> Float:
@@ -176,9 +178,8 @@ class Allowed:
         error = error + u * (
             np.abs(self.shifted) + 4 * np.abs(self.log_sum) + self.lse + np.abs(self.logp)
         )
-        if self.is_half:
-            error = error + self.precision.store * np.abs(self.logp) + self.precision.store_tiny
-        return error
+        size = np.abs(self.shifted) + np.abs(self.log_sum) + np.abs(self.logp)
+        return error + self.stored * size + (self.precision.store_tiny if self.stored else 0.0)
 
     @cached_property
     def softmax_error(self) -> Float:
@@ -186,9 +187,7 @@ class Allowed:
         u = self.precision.compute
         error = self.delta + self.sum_error
         error = error + u * (5 + 3 * np.abs(self.logp) + 4 * np.abs(self.log_sum) + self.lse)
-        if self.is_half:
-            error = error + self.precision.store * (np.abs(self.logp) + 1)
-        return error
+        return error + self.stored * (np.abs(self.shifted) + np.abs(self.logp) + 3)
 
     @cached_property
     def coefficients(self) -> Float:
