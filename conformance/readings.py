@@ -137,7 +137,7 @@ def _unshifted(s: Symbols, plain: Outputs, number: Any) -> Outputs:
     """-log(exp(x_y)/∞) = ∞ and softmax 0 where x is finite; NaN where the class is +inf."""
     assert s.y is not None
     rows = np.equal(_in_float(s).x, np.inf)
-    spoiled = rows.any(axis=1)
+    spoiled: Array = np.asarray(rows.any(axis=1))
     own = np.take_along_axis(rows, s.y[:, None, :], axis=1)[:, 0, :]
     losses = np.where(spoiled, number(np.where(own, np.nan, np.inf)), formulas.unreduced(s))
     outputs = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..case import Case
 from ..clauses import clauses_of
-from . import calls, linear, logits
+from . import calls, found, linear, logits
 
 #: What a case may hold before --quick leaves it to the full corpus.
 QUICK_ELEMENTS = 6000
@@ -18,13 +18,14 @@ QUICK_ELEMENTS = 6000
 
 @cache
 def _full() -> tuple[Case, ...]:
-    found: dict[Case, None] = {}
+    all_cases: dict[Case, None] = {}
     for system in ("ce", "oneflow", "unit"):
-        found.update(dict.fromkeys(logits.cases(system)))
-        found.update(dict.fromkeys(calls.cases(system)))
-    found.update(dict.fromkeys(calls.special()))
-    found.update(dict.fromkeys(linear.cases()))
-    return tuple(found)
+        all_cases.update(dict.fromkeys(logits.cases(system)))
+        all_cases.update(dict.fromkeys(calls.cases(system)))
+    all_cases.update(dict.fromkeys(calls.special()))
+    all_cases.update(dict.fromkeys(linear.cases()))
+    all_cases.update(dict.fromkeys(found.cases()))
+    return tuple(all_cases)
 
 
 def corpus(quick: bool = False) -> list[Case]:

@@ -72,7 +72,7 @@ def modes(system: str, full: bool) -> Iterator[Case]:
 
 def sizes(system: str, full: bool) -> Iterator[Case]:
     """Class counts and batch sizes where loops change."""
-    classes = CLASS_COUNTS if full else CLASS_COUNTS[::3]
+    classes: tuple[int, ...] = CLASS_COUNTS if full else CLASS_COUNTS[::3]
     if system == "unit":
         classes = tuple(count for count in classes if count > 1)
     for count in classes:
