@@ -50,7 +50,9 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "ascending",  # ordered along the classes
         "first",  # one dominant class: the first,
         "last",  # the last,
-        "edge",  # the ones just before and after powers of two and multiples of vector lengths
+        "edge",  # the ones just before and after powers of two and multiples of vector lengths,
+        # from the last on
+        "peak",  # as edge, and so large that a maximum which misses it overflows
         "target",  # the target's class dominates: a loss near zero
         "against",  # another class dominates the target's: a large loss
         "tail",  # the last sample has by far the largest loss

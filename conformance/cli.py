@@ -5,37 +5,27 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
-import shlex
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import adapters, report, runner
+from conformance import adapters, runner
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
-from conformance.driver import Hello, Program, Unavailable
+from conformance.golden.cli import golden
 from conformance.protocol import Unsupported
-from conformance.result import HARMLESS, Result
-
-#: Exit codes, beside 0 and click's own 2 for usage.
-FAILURES, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
-
-
-class Refused(click.ClickException):
-    """The command cannot be carried out as it was given."""
-
-    exit_code = USAGE
-
-
-class Defect(click.ClickException):
-    """The suite itself failed."""
-
-    exit_code = INTERNAL
+from conformance.strength.cli import strength
+from conformance.terminal import (
+    Assignment,
+    Defect,
+    Refused,
+    carry_out,
+    find_program,
+    judging_options,
+)
 
 
 class _Group(click.Group):
@@ -76,88 +66,23 @@ quick_option = click.option("--quick", is_flag=True, help="About a tenth of the 
 
 
 @main.command()
-@click.argument("adapter", required=False)
-@click.option("--command", metavar="CMD", help="Run a program that speaks the protocol instead.")
-@click.option("--python", metavar="PATH", help="The Python that has the framework.")
+@judging_options
 @quick_option
 @patterns_option
-@click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), help="Workers; by default one a processor."
-)
-@click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the full result, by schemas/result.schema.json.",
-)
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=runner.TIMEOUT,
-    show_default=True,
-    help="What the framework may take for one case.",
-)
-@click.option(
-    "--max-failures-shown",
-    "limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=10,
-    show_default=True,
-    help="How many failing cases are printed.",
-)
 @click.pass_context
-def run(
-    ctx: click.Context,
-    adapter: str | None,
-    command: str | None,
-    python: str | None,
-    quick: bool,
-    patterns: tuple[str, ...],
-    jobs: int | None,
-    json_file: Path | None,
-    timeout: float,
-    limit: int,
-) -> None:
+def run(ctx: click.Context, /, quick: bool, patterns: tuple[str, ...], **options: Any) -> None:
     """Judge a framework.
 
     ADAPTER is a registered name (see `crossent adapters`; "embedded" by default) or the path of
     an adapter's file.  The exit code is 0 if nothing but pass and unsupported occurred, 1 for
     failures, 2 for usage, 3 if the suite itself failed.
     """
-    program = _program(adapter, command, python)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise Refused(f"--json: there is no folder {json_file.absolute().parent}")
+    assignment = Assignment(**options)
+    program = assignment.program()
     cases = select(corpus(quick), patterns)
-    defect = ""
-    try:
-        with _progress(len(cases)) as hooks:
-            result = runner.run(
-                program, cases, jobs=jobs, timeout=timeout, examine=runner.examine, **hooks
-            )
-    except Unavailable as error:
-        raise Refused(_unavailable(program, error)) from None
-    except runner.NothingToRunError as error:
-        raise Refused(
-            f"{program.name} implements {error}, and none of the {len(cases)} cases is about that"
-        ) from None
-    except runner.HarnessError as error:
-        result, defect = error.run, str(error)
-    if json_file is not None:
-        report.write_json(result, json_file)
-    if defect:
-        raise Defect(defect)
-    again = ["--command", command] if command else [program.name]
-    report.print_run(
-        report.console(),
-        result,
-        again=shlex.join(["crossent", "run", *again]),
-        repro="" if command else shlex.join(["--adapter", program.name]),
-        limit=limit,
+    ctx.exit(
+        carry_out(assignment, program, cases, name=("crossent", "run"), examine=runner.examine)
     )
-    ctx.exit(result.exit_code or (0 if result.complete else INTERRUPTED))
 
 
 @main.command()
@@ -233,7 +158,7 @@ def repro(name: str, spec: str) -> None:
     from conformance import repro
 
     case = _case(name)
-    program = _program(spec, None, None)
+    program = find_program(spec)
     try:
         click.echo(repro.script(case, Path(str(program.adapter))), nl=False)
     except (ImportError, NotImplementedError, Unsupported) as error:
@@ -284,57 +209,5 @@ def _case(name: str) -> Case:
         raise Refused(str(error)) from None
 
 
-def _program(adapter: str | None, command: str | None, python: str | None) -> Program:
-    if command is not None:
-        if adapter is not None or python is not None:
-            raise click.UsageError("--command stands alone, without ADAPTER and --python")
-        try:
-            return Program.of_command(command)
-        except ValueError as error:
-            raise Refused(f"--command: {error}") from None
-    spec = adapter or "embedded"
-    try:
-        return Program.of_adapter(spec, adapters.find(spec), python)
-    except LookupError as error:
-        raise Refused(str(error.args[0])) from None
-
-
-def _unavailable(program: Program, error: Unavailable) -> str:
-    lines = [f"{program.name} cannot be run: {error}", f"  tried: {program.line}"]
-    if program.adapter is not None:
-        if error.module is not None:
-            package = error.module.partition(".")[0].replace("_", "-")
-            lines.append(f"  install it there: {program.command[0]} -m pip install {package}")
-        lines.append(
-            f"  or name a Python that has it: crossent run {program.name} --python /path/to/python"
-        )
-    return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _progress(count: int) -> Iterator[dict[str, Any]]:
-    """Show a progress bar on stderr where that is a terminal; yield the hooks that move it."""
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[bad]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    bad = 0
-
-    def on_start(hello: Hello, total: int) -> None:
-        progress.update(task, description=hello.name, total=total)
-
-    def on_result(result: Result) -> None:
-        nonlocal bad
-        bad += result.verdict not in HARMLESS
-        progress.update(task, advance=1, bad=f"[red]{bad} not conforming" if bad else "")
-
-    with progress:
-        task = progress.add_task("starting", total=count, bad="")
-        yield {"on_start": on_start, "on_result": on_result}
+main.add_command(golden)
+main.add_command(strength)

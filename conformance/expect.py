@@ -7,6 +7,7 @@ go through the same text, which on exact infinities and NaN follows IEEE arithme
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,9 +144,9 @@ class ExactCall:
         self.arrays = {argument: array.values for argument, array in arrays.items()}
         grad = request.arrays.get("grad_output")
         self.grad_output = None if grad is None else grad.values
-        self.plain = self._symbols(_to_float)
+        self.plain = self.symbols(to_float)
         self.found = readings.find(case, self.plain)
-        self._balls: dict[int, Symbols] = {}
+        self._symbols: dict[tuple[Any, int], Symbols] = {}
         self._forward: dict[str, ExactOutput] | None = None
         self._backward: dict[str, ExactOutput] | None = None
         self._allowed = self._analyse()
@@ -158,7 +159,7 @@ class ExactCall:
             loss = self._exact(
                 {"loss": shape},
                 {"loss": self._allowed.loss()},
-                lambda s, _: {"loss": _loss(self.case, s)},
+                "forward",
             )
             self._forward = loss
         return self._forward
@@ -168,10 +169,10 @@ class ExactCall:
         """The gradients."""
         if self._backward is None:
             shapes = {name: self.arrays[name].shape for name in self.wrt}
-            self._backward = self._exact(shapes, self._allowed_gradients(), self._gradients)
+            self._backward = self._exact(shapes, self._allowed_gradients(), "backward")
         return self._backward
 
-    def _symbols(self, number: Any) -> Symbols:
+    def symbols(self, number: Any) -> Symbols:
         """Put the arrays into the pages' symbols, as numbers of one kind."""
         case, arrays = self.case, self.arrays
         shape = case.logits_shape
@@ -222,7 +223,7 @@ class ExactCall:
         finite = _with_finite_logits(self.plain)
         error: Any = 0.0
         if self.case.system == "linear":
-            operands = self._operands(_to_float, self.plain.keep)
+            operands = self._operands(to_float, self.plain.keep)
             features = np.nan_to_num(operands[0], nan=0.0)
             error = projection_error(self.case, features, operands[1], operands[2], finite.x)
         elif self.case.system == "unit":
@@ -237,7 +238,7 @@ class ExactCall:
 
     def _scale(self) -> Float:
         """∂result/∂l_n in float64, finite, for the analysis."""
-        allowed, g = self._allowed, self._g(_to_float)
+        allowed, g = self._allowed, self._g(to_float)
         if self.plain.reduction == "mean" and self.case.system != "unit":
             g = g / allowed.denominator if allowed.denominator else 0.0 * g
         scale = np.broadcast_to(g, self.plain.keep.shape)
@@ -256,7 +257,7 @@ class ExactCall:
         if "weight" in self.wrt:
             found["weight"] = allowed.weight(scale)
         if self.case.system == "linear":
-            features, weight, _ = self._operands(_to_float, self.plain.keep)
+            features, weight, _ = self._operands(to_float, self.plain.keep)
             gradient = formulas.logit_gradient(allowed.s, scale)
             products = allowed.linear(
                 gradient, found["input"], np.nan_to_num(features, nan=0.0), weight
@@ -264,6 +265,29 @@ class ExactCall:
             names = ("input", "linear_weight", "linear_bias")
             found.update(dict(zip(names, products, strict=True)))
         return {name: found[name] for name in self.wrt}
+
+    def evaluate(self, direction: str, number: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Evaluate the formulas in every acceptable reading; yield its name and the outputs.
+
+        Parameters
+        ----------
+        direction
+            ``"forward"`` for the loss, ``"backward"`` for the gradients.
+        number
+            Turns float64 arrays into arrays of the numbers to calculate with, such as
+            :func:`to_balls` at the precision in force.
+        """
+
+        def formula(s: Symbols, number: Any) -> dict[str, Any]:
+            if direction == "backward":
+                return self._gradients(s, number)
+            unit = self.case.system == "unit"
+            return {"loss": formulas.unit_loss(s) if unit else formulas.loss(s)}
+
+        key = (number, ctx.prec)
+        if key not in self._symbols:
+            self._symbols[key] = self.symbols(number)
+        return readings.evaluate(self.case, self.found, self._symbols[key], formula, number)
 
     def _gradients(self, s: Symbols, number: Any) -> dict[str, Array]:
         kinds = {"target": "q", "weight": "w"}
@@ -279,7 +303,7 @@ class ExactCall:
         return {name: by_name[name] for name in self.wrt}
 
     def _exact(
-        self, shapes: dict[str, tuple[int, ...]], allowed: dict[str, Float], formula: Any
+        self, shapes: dict[str, tuple[int, ...]], allowed: dict[str, Float], direction: str
     ) -> dict[str, ExactOutput]:
         """Enclose every output narrowly beside its allowed error, in every reading."""
         limits = {name: allowed[name].reshape(shape) for name, shape in shapes.items()}
@@ -288,10 +312,7 @@ class ExactCall:
             ctx.prec = precision
             enclosed: dict[str, list[Reading]] = {name: [] for name in shapes}
             narrow = True
-            if precision not in self._balls:
-                self._balls[precision] = self._symbols(_to_balls)
-            s = self._balls[precision]
-            for label, values in readings.evaluate(self.case, self.found, s, formula, _to_balls):
+            for label, values in self.evaluate(direction, to_balls):
                 for name, balls in values.items():
                     high, low, radius = _split(np.asarray(balls, dtype=object), shapes[name])
                     finite = np.isfinite(high)
@@ -315,15 +336,13 @@ class ExactCall:
         }
 
 
-def _loss(case: Case, s: Symbols) -> Any:
-    return formulas.unit_loss(s) if case.system == "unit" else formulas.loss(s)
-
-
-def _to_float(values: Array) -> Float:
+def to_float(values: Array) -> Float:
+    """Return float64 numbers."""
     return np.asarray(values, dtype=np.float64)
 
 
-def _to_balls(values: Array) -> Array:
+def to_balls(values: Array) -> Array:
+    """Return balls at the precision in force, around float64 numbers."""
     balls = np.empty(values.size, dtype=object)
     balls[:] = [arb(value) for value in np.asarray(values, dtype=np.float64).ravel().tolist()]
     return balls.reshape(values.shape)

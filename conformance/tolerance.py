@@ -18,8 +18,10 @@ A sum of n terms carries h(n)·u·Σ|terms|, where h(n) = n − 1 in any order o
 (Higham 2002, §4.2).  For n > 75 the terms of a random case round independently, and the sharper
 h(n) = λ√(n − 1) holds but with probability 2·exp(−λ²/2) (Higham and Mary, *A new approach to
 probabilistic rounding error analysis*, 2019, Theorem 2.4); λ makes one false alarm in 10⁹ runs of
-10⁷ sums.  Where the terms repeat (equal logits, broadcast rows, few distinct weights) their
-roundings are not independent and n − 1 stays.
+10⁷ sums.  Where the terms repeat (equal logits, broadcast rows, few distinct weights, the
+coefficients of smoothing) their roundings are not independent and n − 1 stays; where terms are
+below 16u of their sum, as beside a dominant class, they may be lost whole, one after the other,
+which adds Σ min(p_c, u) over them, up to n − 1 again.
 
 The bound
 ---------
@@ -84,6 +86,8 @@ PRECISIONS = {
     "float32": Precision(_SINGLE, _SINGLE, 2.0**-126, 2.0**-126),
     "float64": Precision(_DOUBLE, _DOUBLE, 2.0**-1022, 2.0**-1022),
 }
+#: Terms below so many u of their sum are rounded alike, often away, one after the other.
+_SMALL_TERM = 16
 #: Logits that make every term of a sum alike.
 _REPEATING = ("zeros", "equal", "denormal")
 
@@ -162,8 +166,11 @@ class Allowed:
         classes = self.s.x.shape[1]
         size = np.abs(self.shifted)
         each = self.delta + (4 + 3 * size) * u + (1 + size) * self.stored
-        spread = (np.exp(self.logp) * each).sum(axis=1, keepdims=True)
-        return spread + self.terms(classes) * u + self.stored + classes * tiny
+        p = np.exp(self.logp)
+        spread = (p * each).sum(axis=1, keepdims=True)
+        lost = np.where(p < _SMALL_TERM * u, np.minimum(p, u), 0.0).sum(axis=1, keepdims=True)
+        adding = np.minimum(max(0, classes - 1) * u, self.terms(classes) * u + lost)
+        return spread + adding + self.stored + classes * tiny
 
     @cached_property
     def lse(self) -> Float:
@@ -197,8 +204,13 @@ class Allowed:
 
     @property
     def class_terms(self) -> float:
-        """H of a sum over the classes' coefficients, 0 where there is only one."""
-        return self.terms(self.s.x.shape[1]) if self.dense else 0.0
+        """The h of a sum over the classes' coefficients, 0 where there is only one.
+
+        Smoothing gives most classes the same coefficient, whose roundings are not independent.
+        """
+        if not self.dense:
+            return 0.0
+        return self.terms(self.s.x.shape[1], self.repeats or self.s.epsilon != 0)
 
     @cached_property
     def losses(self) -> Float:

@@ -181,8 +181,10 @@ class Values:
             "target": is_hot,
             "against": is_next & ~is_hot,
         }
+        boost["peak"] = boost["edge"]
         if kind in boost:
-            return np.where(boost[kind], base + (25.0 if kind == "against" else 15.0), base)
+            height = {"against": 25.0, "peak": 1000.0}.get(kind, 15.0)
+            return np.where(boost[kind], base + height, base)
         scattered = streams.uniform(self.key("where"), shape) < 0.25
         first, third, middle = rows == 0, rows % 3 == 0, rows == hot.size // 2
         special = {
@@ -261,6 +263,6 @@ def _along_classes(classes: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def _edges(classes: int) -> NDArray[np.int64]:
-    return np.array(
-        [edge for edge in EDGES if edge < classes] + [0, max(0, classes - 2), classes - 1]
-    )
+    """Classes where loops change, the last first: cases of many classes have few samples."""
+    below = [edge for edge in EDGES if edge < classes]
+    return np.array([classes - 1, max(0, classes - 2), *reversed(below), 0])

@@ -14,6 +14,8 @@ from . import calls, found, linear, logits
 
 #: What a case may hold before --quick leaves it to the full corpus.
 QUICK_ELEMENTS = 6000
+#: How many pairs of field values that none before showed make a case worth its time there.
+QUICK_PAIRS = 40
 
 
 @cache
@@ -34,21 +36,20 @@ def corpus(quick: bool = False) -> list[Case]:
     Parameters
     ----------
     quick
-        Only about a tenth of them: small ones that between them show most pairs of field values
-        of each system, and every clause.
+        Only about a tenth of them: what shows every clause and every value of every field in
+        each system, the sizes where loops change, and most pairs of field values.
     """
     if not quick:
         return list(_full())
     chosen: dict[Case, None] = {}
     seen: set[tuple[Any, ...]] = set()
-    covered: set[tuple[str, str]] = set()
     for case in _full():
-        new_clauses = {(case.system, clause) for clause in clauses_of(case)} - covered
+        single = {(case.system, clause) for clause in clauses_of(case)} | _values(case)
         pairs = _pairs(case)
-        if new_clauses or (_elements(case) <= QUICK_ELEMENTS and len(pairs - seen) >= 9):
+        small = _elements(case) <= QUICK_ELEMENTS
+        if single - seen or (small and len(pairs - seen) >= QUICK_PAIRS):
             chosen[case] = None
-            seen |= pairs
-            covered |= new_clauses
+            seen |= single | pairs
     return list(chosen)
 
 
@@ -65,6 +66,31 @@ def clauses_by_rarity(case: Case) -> tuple[str, ...]:
 @cache
 def _clause_counts() -> Counter[tuple[str, str]]:
     return Counter((case.system, clause) for case in _full() for clause in clauses_of(case))
+
+
+def _values(case: Case) -> set[tuple[Any, ...]]:
+    """Return what a case shows by one field, or a few that belong together."""
+    own = {
+        (name, getattr(case, name))
+        for name in ("bad", "target_dtype", "ignore_index", "mult", "logits", "probs", "weight")
+    }
+    own.add(("dtype of bad target", case.bad, case.target_dtype))
+    if case.bad == "no":
+        if case.system == "ce":
+            own.add(("half", case.logits, case.dtype in ("f16", "bf16")))
+        if case.script == "once":
+            own |= {("options", case.options), ("script", case.script)}
+        else:
+            own.add(("script", case.script, case.options != "absent", case.retain, case.reduction))
+        square = case.num_classes in (case.logits_shape[-1:] if len(case.shape) > 2 else case.shape)
+        own.add(("square", square, len(case.logits_shape)))
+        if 0 in case.shape or (case.system == "ce" and len(case.shape) > 2):
+            own.add(("shape", case.shape))
+        if case.system == "linear":
+            own |= {("features", case.shape[-1] | 1), ("batch", case.shape[0] | 1)}
+        if case.system == "ce" and case.logits in ("last", "peak", "tail"):
+            own |= {("classes", case.num_classes), ("batch", case.shape[0] | 1)}
+    return {(case.system, *value) for value in own}
 
 
 def _pairs(case: Case) -> set[tuple[Any, ...]]:

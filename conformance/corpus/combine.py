@@ -14,7 +14,7 @@ REDUCTIONS = ("none", "mean", "sum")
 TARGETS = ("index", "prob")
 LAYOUTS = ("transposed", "strided", "offset", "broadcast", "readonly", "reversed")
 FINITE_EXTREMES = ("wide", "offset", "equal", "zeros", "denormal", "tiny", "ascending", "first",
-                   "last", "edge", "target", "against", "tail")  # fmt: skip
+                   "last", "edge", "peak", "target", "against", "tail")  # fmt: skip
 
 #: Requirements that several systems document, by the argument that breaks them.
 INVALID_INDEX = (

@@ -83,7 +83,7 @@ def sizes(system: str, full: bool) -> Iterator[Case]:
         yield from rotate(few, smoothing=(None, None, 0.1), dtype=("f32", "f64", "f32", "bf16"))
     if full:
         for count in LARGE_CLASS_COUNTS:
-            yield from product(shape=[(2, count)], reduction=["sum"], logits=["edge"])
+            yield from product(shape=[(2, count)], reduction=["sum"], logits=["edge", "peak"])
         for count in (32000, 32769):
             yield from product(target=["prob"], shape=[(1, count)], reduction=["mean"])
             yield from product(

@@ -30,7 +30,7 @@ def test_ids_are_unique_and_rebuild_the_case():
 
 def test_the_corpus_is_about_as_large_as_promised():
     assert 4000 <= len(CASES) <= 6000
-    assert 300 <= len(QUICK) <= 500
+    assert 9 * len(QUICK) <= len(CASES)
     assert set(QUICK) <= set(CASES)
 
 
@@ -125,7 +125,7 @@ def test_requests_are_the_same_bytes_on_every_machine():
     digest = hashlib.sha256()
     for text in PINNED:
         digest.update(json.dumps(build(Case.parse(text)).message(), sort_keys=True).encode())
-    assert digest.hexdigest() == "78ea75abb6ba10d13614966706ef29c87513cdfac0bc4928a1c45b471b020b32"
+    assert digest.hexdigest() == "347b4aaca731f7fca781384c0dde7ceb402b00bc629b41f3bd813205820eebe9"
 
 
 def test_every_request_can_be_built_and_decoded():

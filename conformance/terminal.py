@@ -1,0 +1,217 @@
+"""What the commands that drive a framework share: options, progress, errors, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from conformance import adapters, report, runner
+from conformance.case import Case
+from conformance.driver import Hello, Program, Unavailable
+from conformance.result import HARMLESS, Result
+
+#: Exit codes, beside 0 and click's own 2 for usage.
+FAILURES, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Refused(click.ClickException):
+    """The command cannot be carried out as it was given."""
+
+    exit_code = USAGE
+
+
+class Defect(click.ClickException):
+    """The suite itself failed."""
+
+    exit_code = INTERNAL
+
+
+jobs_option = click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="Processes; by default one a processor."
+)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which framework to judge, and how: the options that :func:`judging_options` adds."""
+
+    adapter: str | None
+    command: str | None
+    python: str | None
+    jobs: int | None
+    json_file: Path | None
+    timeout: float
+    limit: int
+
+    def program(self) -> Program:
+        """Return the program to start; refuse what the options do not allow."""
+        if self.json_file is not None and not self.json_file.absolute().parent.is_dir():
+            raise Refused(f"--json: there is no folder {self.json_file.absolute().parent}")
+        if self.command is None:
+            return find_program(self.adapter or "embedded", self.python)
+        if self.adapter is not None or self.python is not None:
+            raise click.UsageError("--command stands alone, without ADAPTER and --python")
+        try:
+            return Program.of_command(self.command)
+        except ValueError as error:
+            raise Refused(f"--command: {error}") from None
+
+
+def judging_options(command: Command) -> Command:
+    """Add the argument and options of a command that judges a framework."""
+    options = [
+        click.argument("adapter", required=False),
+        click.option(
+            "--command", metavar="CMD", help="Run a program that speaks the protocol instead."
+        ),
+        click.option("--python", metavar="PATH", help="The Python that has the framework."),
+        jobs_option,
+        click.option(
+            "--json",
+            "json_file",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, writable=True, path_type=Path),
+            help="Write the full result, by schemas/result.schema.json.",
+        ),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            default=runner.TIMEOUT,
+            show_default=True,
+            help="What the framework may take for one case.",
+        ),
+        click.option(
+            "--max-failures-shown",
+            "limit",
+            metavar="N",
+            type=click.IntRange(min=0),
+            default=10,
+            show_default=True,
+            help="How many failing cases are printed.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def carry_out(
+    assignment: Assignment,
+    program: Program,
+    cases: Sequence[Case],
+    *,
+    name: Sequence[str],
+    examine: runner.Examine,
+) -> int:
+    """Judge a framework on cases, report, and return the exit code.
+
+    Parameters
+    ----------
+    assignment, program
+        What was asked for, and the program that it names.
+    cases
+        What to judge it on.
+    name
+        The command's own words, such as ``("crossent", "run")``.
+    examine
+        How a lane treats a case.
+    """
+    defect = ""
+    try:
+        with result_progress(len(cases)) as hooks:
+            result = runner.run(
+                program,
+                cases,
+                jobs=assignment.jobs,
+                timeout=assignment.timeout,
+                examine=examine,
+                **hooks,
+            )
+    except Unavailable as error:
+        raise Refused(_unavailable(program, error)) from None
+    except runner.NothingToRunError as error:
+        raise Refused(
+            f"{program.name} implements {error}, and none of the {len(cases)} cases is about that"
+        ) from None
+    except runner.HarnessError as error:
+        result, defect = error.run, str(error)
+    if assignment.json_file is not None:
+        report.write_json(result, assignment.json_file)
+    if defect:
+        raise Defect(defect)
+    by_command = assignment.command is not None
+    again = ["--command", assignment.command or ""] if by_command else [program.name]
+    report.print_run(
+        report.console(),
+        result,
+        again=shlex.join([*name, *again]),
+        repro="" if by_command else shlex.join(["--adapter", program.name]),
+        limit=assignment.limit,
+    )
+    return result.exit_code or (0 if result.complete else INTERRUPTED)
+
+
+def find_program(adapter: str, python: str | None = None) -> Program:
+    """Return the program of a registered adapter or of an adapter's file."""
+    try:
+        return Program.of_adapter(adapter, adapters.find(adapter), python)
+    except LookupError as error:
+        raise Refused(str(error.args[0])) from None
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, count: int, *columns: Any) -> Iterator[tuple[Progress, Any]]:
+    """Show a progress bar on stderr where that is a terminal; yield it and its task."""
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        yield progress, progress.add_task(what, total=count, bad="")
+
+
+@contextlib.contextmanager
+def result_progress(count: int) -> Iterator[dict[str, Any]]:
+    """Show how a run goes; yield the hooks of :func:`conformance.runner.run` that move the bar."""
+    bad = 0
+    with progress_bar("starting", count, TextColumn("{task.fields[bad]}")) as (progress, task):
+
+        def on_start(hello: Hello, total: int) -> None:
+            progress.update(task, description=hello.name, total=total)
+
+        def on_result(result: Result) -> None:
+            nonlocal bad
+            bad += result.verdict not in HARMLESS
+            progress.update(task, advance=1, bad=f"[red]{bad} not conforming" if bad else "")
+
+        yield {"on_start": on_start, "on_result": on_result}
+
+
+def _unavailable(program: Program, error: Unavailable) -> str:
+    lines = [f"{program.name} cannot be run: {error}", f"  tried: {program.line}"]
+    if program.adapter is not None:
+        if error.module is not None:
+            package = error.module.partition(".")[0].replace("_", "-")
+            lines.append(f"  install it there: {program.command[0]} -m pip install {package}")
+        lines.append(
+            f"  or name a Python that has it: crossent run {program.name} --python /path/to/python"
+        )
+    return "\n".join(lines)
