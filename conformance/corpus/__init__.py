@@ -70,7 +70,7 @@ def _clause_counts() -> Counter[tuple[str, str]]:
 
 def _values(case: Case) -> set[tuple[Any, ...]]:
     """Return what a case shows by one field, or a few that belong together."""
-    own = {
+    own: set[tuple[Any, ...]] = {
         (name, getattr(case, name))
         for name in ("bad", "target_dtype", "ignore_index", "mult", "logits", "probs", "weight")
     }

@@ -121,7 +121,9 @@ def verify(ctx: click.Context, folder: Path | None, limit: int, jobs: int | None
     help="Only vectors whose id, clause or flag contains PATTERN or matches it (*, ?, [...]).",
 )
 @click.pass_context
-def run(ctx: click.Context, folder: Path | None, patterns: tuple[str, ...], **options: Any) -> None:
+def run(
+    ctx: click.Context, /, folder: Path | None, patterns: tuple[str, ...], **options: Any
+) -> None:
     """Judge a framework by the files alone.
 
     ADAPTER and the exit code are those of `crossent run`.

@@ -143,8 +143,10 @@ def test_the_embedded_implementation_conforms():
     assert run.exit_code == 0
     passed = sum(result.verdict == "pass" for result in run.results)
     assert passed > 0.98 * len(run.results)
-    # It rounds float64 once: no loss of another dtype is off by more than half a unit.
+    # It rounds float64 once: no loss of given logits in another dtype is off by more than half a
+    # unit.
     for result in run.results:
         losses = [output.ulps for output in result.outputs if output.name == "loss"]
-        if Case.parse(result.case).dtype != "f64":
+        case = Case.parse(result.case)
+        if case.dtype != "f64" and case.system != "linear":
             assert all(ulps <= 0.51 for ulps in losses), result.case
