@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .dtypes import to_float64
-from .evaluate import Gradients, Vjp, loss_value, symbols, vjp_on_logits
+from .evaluate import (
+    Gradients,
+    Vjp,
+    loss_on_logits,
+    value_and_grad_on_logits,
+    vjp_on_logits,
+)
 from .problem import Problem, cross_entropy_problem, effective_reduction
 
 
@@ -82,7 +87,7 @@ def cross_entropy(
     Notes
     -----
     Source: pages ``torch.nn.CrossEntropyLoss`` (002, 004) and ``oneflow.nn.CrossEntropyLoss``
-    (003).  Computed in float64 and rounded once.
+    (003).  Summed in float64 and rounded once.
 
     Examples
     --------
@@ -101,8 +106,7 @@ def cross_entropy(
     problem = _problem(
         input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
     )
-    assert problem.logits is not None
-    return loss_value(problem, symbols(problem, to_float64(problem.logits)))
+    return loss_on_logits(problem)
 
 
 def cross_entropy_vjp(
@@ -136,7 +140,7 @@ def cross_entropy_vjp(
     vjp : callable
         ``vjp(grad_output=None)`` returns the :class:`Gradients` of Σ grad_output·loss;
         ``grad_output`` has the loss's shape and is ones when left out.  It may be called
-        repeatedly.
+        repeatedly.  It reads the arrays of this call again: leave them as they are until then.
 
     Raises
     ------
@@ -171,6 +175,7 @@ def cross_entropy_value_and_grad(
     label_smoothing: float = 0.0,
     grad_output: ArrayLike | None = None,
     wrt: str | Sequence[str] = ("input",),
+    out: NDArray[Any] | None = None,
 ) -> tuple[Any, Gradients]:
     """Cross-entropy and its gradients in one call.
 
@@ -183,17 +188,22 @@ def cross_entropy_value_and_grad(
         left out.
     wrt
         Which gradients to compute: 'input', 'target' (probabilities), 'weight'.
+    out
+        Array of the input's shape and dtype that the gradient of the input is written to; it may
+        be the input itself, which the gradient then replaces.  A new array costs as much time as
+        the gradient does.
 
     Returns
     -------
     loss : NumPy scalar or array
     grads : Gradients
-        Attributes ``input``, ``target``, ``weight``; ``None`` where not asked for.
+        Attributes ``input`` (``out`` if that was given), ``target``, ``weight``; ``None`` where
+        not asked for.
 
     Raises
     ------
     TypeError, ValueError, IndexError
-        As :func:`cross_entropy_vjp`.
+        As :func:`cross_entropy_vjp`, and for ``out``.
 
     Notes
     -----
@@ -206,18 +216,10 @@ def cross_entropy_value_and_grad(
     >>> grads.input
     array([[ 0.5, -0.5]])
     """
-    loss, vjp = cross_entropy_vjp(
-        input,
-        target,
-        weight,
-        size_average,
-        ignore_index,
-        reduce,
-        reduction,
-        label_smoothing,
-        wrt=wrt,
+    problem = _problem(
+        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
     )
-    return loss, vjp(grad_output)
+    return value_and_grad_on_logits(problem, wrt, grad_output, out=out)
 
 
 def _problem(

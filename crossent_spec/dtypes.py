@@ -27,6 +27,11 @@ def to_float64(array: NDArray[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in the machine's byte order, which is the only one that bfloat16 has."""
+    return dtype if dtype.name == "bfloat16" else dtype.newbyteorder("=")
+
+
 def round_to(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Round float64 values to the nearest of ``dtype``, ties to even; overflow gives infinity.
 
@@ -34,7 +39,7 @@ def round_to(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     array(0.1, dtype=float16)
     """
     values = np.asarray(values, dtype=np.float64)
-    dtype = dtype.newbyteorder("=") if dtype.name != "bfloat16" else dtype
+    dtype = native(dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if dtype.name == "bfloat16":
             return _round_to_odd_float32(values).astype(dtype)

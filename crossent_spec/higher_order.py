@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import formulas
 from .dtypes import round_to, to_float64
-from .evaluate import Gradients, loss_value, symbols
+from .evaluate import Gradients, loss_on_logits, loss_value, symbols
 from .linear import Projection, linear_problem, projected
 from .options import LinearCrossEntropyOptions
 from .problem import (
@@ -72,7 +72,7 @@ def cross_entropy_jvp(
     assert problem.logits is not None
     direction = _tangent(tangent, problem.logits_shape, "tangent")
     s = symbols(problem, to_float64(problem.logits))
-    return loss_value(problem, s), _reduced_jvp(
+    return loss_on_logits(problem), _reduced_jvp(
         problem, s, to_classes_in_middle(direction, problem.logits_shape)
     )
 

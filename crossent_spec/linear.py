@@ -25,6 +25,7 @@ from .evaluate import (
 from .options import LinearCrossEntropyOptions
 from .problem import (
     Problem,
+    check_grad_output,
     check_integer,
     check_wrt,
     float_array,
@@ -215,7 +216,8 @@ def linear_cross_entropy_vjp(
                 "the chunked gradients were consumed by an earlier call of this vjp; pass "
                 "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
             )
-        found = symbol_gradients(problem, s, grad_output, names)
+        g = check_grad_output(grad_output, problem.loss_shape)
+        found = symbol_gradients(problem, s, g, names)
         consumed = True
         result = target_and_weight(problem, found)
         if found.x is None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .dtypes import FLOATING, is_floating, is_integer
+from .dtypes import FLOATING, is_floating, is_integer, native
 
 Array = NDArray[Any]
 
@@ -209,6 +209,9 @@ def check_target(
     indices = array.reshape(batch, math.prod(logits_shape[2:]))
     limits = np.iinfo(array.dtype)
     keep = np.ones(indices.shape, dtype=bool)
+    low, high = (int(indices.min()), int(indices.max())) if indices.size else (0, 0)
+    if low >= 0 and high < classes and not low <= ignore_index <= high:
+        return Targets(indices.astype(np.int64, copy=False), keep, None, array)
     if limits.min <= ignore_index <= limits.max:
         keep = indices != ignore_index
     valid = indices >= 0 if limits.min < 0 else np.ones(indices.shape, dtype=bool)
@@ -268,6 +271,34 @@ def check_grad_output(grad_output: ArrayLike | None, loss_shape: tuple[int, ...]
             f"grad_output: got shape {array.shape}, expected the shape of the loss, {loss_shape}"
         )
     return array.astype(np.float64)
+
+
+def check_out(out: Array | None, problem: Problem, wanted: bool) -> None:
+    """Refuse a buffer that cannot take the gradient of the input, or that is read while written."""
+    if out is None:
+        return
+    if not wanted:
+        raise ValueError("out: got an array, but the gradient of 'input' is not in wrt")
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out: got {type(out).__name__}, expected an array or None")
+    if out.dtype != native(problem.dtype) or not out.flags.aligned:
+        raise TypeError(f"out: got dtype {out.dtype}, expected aligned {problem.dtype}")
+    if out.shape != problem.logits_shape:
+        raise ValueError(f"out: got shape {out.shape}, expected {problem.logits_shape}")
+    if not out.flags.writeable:
+        raise ValueError("out: got an array that is read-only")
+    if any(step == 0 and count > 1 for step, count in zip(out.strides, out.shape, strict=True)):
+        raise ValueError(f"out: got strides {out.strides}, expected every element in its own place")
+    assert problem.logits is not None
+    in_place = to_classes_in_middle(out, out.shape)
+    same = (
+        in_place.ctypes.data == problem.logits.ctypes.data
+        and in_place.strides == problem.logits.strides
+    )
+    others = [problem.targets.original, problem.weight]
+    for array in others if same else [problem.logits, *others]:
+        if array is not None and np.may_share_memory(out, array):
+            raise ValueError("out: overlaps an argument; only the input itself is allowed")
 
 
 def check_wrt(wrt: str | Sequence[str], available: Sequence[str]) -> tuple[str, ...]:

@@ -11,8 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import formulas
-from .dtypes import to_float64
-from .evaluate import Formula, Gradients, Vjp, loss_value, symbols, vjp_on_logits
+from .evaluate import (
+    Formula,
+    Gradients,
+    Vjp,
+    loss_on_logits,
+    value_and_grad_on_logits,
+    vjp_on_logits,
+)
 from .problem import Problem, cross_entropy_problem
 
 
@@ -75,8 +81,7 @@ def unit_scaled_cross_entropy(
     problem, mult = _problem(
         input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
     )
-    assert problem.logits is not None
-    return loss_value(problem, symbols(problem, to_float64(problem.logits)), _formula(mult))
+    return loss_on_logits(problem, _formula(mult))
 
 
 def unit_scaled_cross_entropy_vjp(
@@ -180,19 +185,10 @@ def unit_scaled_cross_entropy_value_and_grad(
     >>> grads.input
     array([[ 1., -1.]])
     """
-    loss, vjp = unit_scaled_cross_entropy_vjp(
-        input,
-        target,
-        weight,
-        size_average,
-        ignore_index,
-        reduce,
-        reduction,
-        label_smoothing,
-        mult,
-        wrt=wrt,
+    problem, mult = _problem(
+        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
     )
-    return loss, vjp(grad_output)
+    return value_and_grad_on_logits(problem, wrt, grad_output, _formula(mult))
 
 
 def _problem(
@@ -235,4 +231,4 @@ def _formula(mult: float) -> Formula:
     def gradients(s: formulas.Symbols, g: Any, of: str) -> formulas.SymbolGradients:
         return formulas.unit_gradients(formulas.unit_symbols(s, mult), g, of)
 
-    return Formula(loss, gradients)
+    return Formula(loss, gradients, mult, unit=True)

@@ -147,9 +147,10 @@ def test_memory_layout_and_byte_order_do_not_matter(kind, target):
     before = [np.array(a, copy=True) for a in (x, y, w)]
     loss, grads = cs.cross_entropy_value_and_grad(x, y, w, wrt=("input", "weight"))
     expected, exact = cs.cross_entropy_value_and_grad(X, target, weight, wrt=("input", "weight"))
-    assert loss == expected
-    np.testing.assert_array_equal(grads.input, exact.input)
-    np.testing.assert_array_equal(grads.weight, exact.weight)
+    # Other layouts may run another kernel, which sums in another order.
+    np.testing.assert_array_max_ulp(loss, expected, 1)
+    np.testing.assert_array_max_ulp(grads.input, exact.input, 4)
+    np.testing.assert_allclose(grads.weight, exact.weight, rtol=1e-14)
     assert grads.input.dtype == np.float64
     assert all(np.array_equal(a, b) for a, b in zip(before, (x, y, w), strict=True))
 
@@ -180,7 +181,9 @@ def test_k_dimensions_are_the_flattened_samples():
     x, y = rng.normal(size=(3, 4, 2, 5)), rng.integers(0, 4, (3, 2, 5))
     flat, flat_y = np.moveaxis(x, 1, -1).reshape(-1, 4), y.reshape(-1)
     got = cs.cross_entropy(x, y, reduction="none")
-    np.testing.assert_array_equal(got.reshape(-1), cs.cross_entropy(flat, flat_y, reduction="none"))
+    np.testing.assert_array_max_ulp(
+        got.reshape(-1), cs.cross_entropy(flat, flat_y, reduction="none"), 4
+    )
 
 
 def test_an_empty_mean_is_nan_and_an_empty_sum_zero():

@@ -1,0 +1,1 @@
+"""Numba kernels: the formulas in fast form.  Imported at the first call that needs them."""

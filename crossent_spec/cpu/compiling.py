@@ -1,0 +1,56 @@
+"""How every kernel is compiled: one decorator, one set of flags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: a·b + c may become one rounding; nothing else is rearranged.
+EXACT = {"contract"}
+#: Sums and maxima may be taken in lanes.  NaN and infinities keep their meaning.
+LANES = {"contract", "reassoc", "nsz"}
+
+#: Divisions give infinities and NaN; indices are the caller's own and in range.
+FLAGS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+def kernel(lanes: bool = False) -> Callable[[Function], Function]:
+    """Compile a function at its first call, and keep the machine code on disk.
+
+    Parameters
+    ----------
+    lanes
+        Whether the function's own sums may be reordered; functions it calls keep their flags.
+    """
+
+    def decorate(function: Function) -> Function:
+        flags = {**FLAGS, "fastmath": LANES if lanes else EXACT}
+        try:
+            compiled = numba.njit(cache=True, **flags)(function)
+        except RuntimeError:
+            # No directory that could hold the cache is writable.
+            return numba.njit(**flags)(function)
+        _depend_on_every_source(compiled)
+        return compiled
+
+    return decorate
+
+
+def _depend_on_every_source(compiled: Any) -> None:
+    """Make an edit of any file of this package outdate cached code, not only of its own file.
+
+    Numba stamps a cache with the file of the outer function alone; code inlined from another
+    file would stay as it was.
+    """
+    stamps = sorted(
+        (path.name, path.stat().st_mtime, path.stat().st_size)
+        for path in Path(__file__).parent.glob("*.py")
+    )
+    index: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        index._source_stamp = stamps

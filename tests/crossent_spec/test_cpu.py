@@ -1,0 +1,252 @@
+"""The kernels against the formulas on balls: exactness, layouts, sizes, special values, out=."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from flint import arb, ctx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import crossent_spec as cs
+from crossent_spec import formulas
+from crossent_spec.cpu import threads
+
+DTYPES = {"f2": np.float16, "b2": ml_dtypes.bfloat16, "f4": np.float32, "f8": np.float64}
+#: What is promised: float64 has no wider type to sum and to round from.
+LOSS_ULPS = {"f2": 1.0, "b2": 1.0, "f4": 1.0, "f8": 3.0}
+GRADIENT_ULPS = {"f2": 2.0, "b2": 2.0, "f4": 2.0, "f8": 8.0}
+#: Beside the ends of vectors, blocks and tiles.
+SIZES = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 1023, 1024, 1025, 2049]
+
+
+def ulps(got, exact_high, exact_low, dtype):
+    """Distance of rounded results to exact values, in ulps of the dtype at the exact value."""
+    info = ml_dtypes.finfo(dtype)
+    size = np.maximum(np.abs(exact_high), float(info.smallest_normal))
+    # Twice: float64 cannot scale by 2^1074 at once.
+    ulp = np.exp2(np.floor(np.log2(size))) * float(info.eps)
+    return np.abs((np.asarray(got, dtype=np.float64) - exact_high) - exact_low) / ulp
+
+
+def exactly(x, y, w, reduction, smoothing, g, ignore_index=-100):
+    """Loss and gradient as pairs of float64: nearest, and what is left."""
+    ctx.prec = 200
+
+    def balls(values):
+        found = np.empty(values.size, dtype=object)
+        found[:] = [arb(float(v)) for v in values.ravel()]
+        return found.reshape(values.shape)
+
+    shape = x.shape
+    flat = np.asarray(x, np.float64).reshape(shape[0], shape[1], -1)
+    keep = y.reshape(shape[0], -1) != ignore_index
+    s = formulas.Symbols(
+        x=balls(np.where(keep[:, None, :], flat, 0.0)),
+        y=np.where(keep, y.reshape(shape[0], -1), 0),
+        q=None,
+        w=balls(np.ones(shape[1]) if w is None else np.asarray(w, np.float64)),
+        keep=keep,
+        epsilon=arb(smoothing),
+        reduction=reduction,
+    )
+    loss = np.asarray(formulas.loss(s), dtype=object)
+    gradient = formulas.gradients(s, balls(np.asarray(g, np.float64)), "x").x.reshape(shape)
+    return split(loss), split(gradient)
+
+
+def split(values):
+    values = np.asarray(values, dtype=object)
+    high = np.array([float(v.mid()) for v in values.ravel()]).reshape(values.shape)
+    low = [float((v - h).mid()) for v, h in zip(values.ravel(), high.ravel(), strict=True)]
+    return high, np.array(low).reshape(values.shape)
+
+
+def problem(seed, shape, dtype, scale=3.0):
+    rng = np.random.default_rng(seed)
+    x = (rng.standard_normal(shape) * scale).astype(dtype)
+    return x, rng.integers(0, shape[1], (shape[0], *shape[2:]))
+
+
+def terms(x, g):
+    """The terms whose difference a gradient is: scale·(softmax + 1/C), in float64."""
+    flat = np.asarray(x, np.float64)
+    p = np.exp(flat - flat.max(axis=1, keepdims=True))
+    return np.abs(g) * (p / p.sum(axis=1, keepdims=True) + 1 / x.shape[1])
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("classes", SIZES)
+def test_losses_within_an_ulp_and_gradients_within_two(name, classes):
+    dtype = DTYPES[name]
+    x, y = problem(classes, (5, classes), dtype)
+    y[3] = -100
+    g = np.array([1.0, -0.3, 2.5, 1.0, 1e-3])
+    got, grads = cs.cross_entropy_value_and_grad(x, y, reduction="none", grad_output=g)
+    (loss, loss_low), (exact, low) = exactly(x, y, None, "none", 0.0, g[:, None])
+    assert ulps(got, loss[:, 0], loss_low[:, 0], dtype).max() <= LOSS_ULPS[name]
+    assert ulps(grads.input, exact, low, dtype).max() <= GRADIENT_ULPS[name]
+    assert not grads.input[3].any()
+
+
+@pytest.mark.parametrize("name", ["f4", "f8"])
+@pytest.mark.parametrize("gap", [0.25, 1.0, 5.0, 16.0, 40.0, 80.0])
+def test_a_loss_near_zero_keeps_its_digits(name, gap):
+    dtype = DTYPES[name]
+    x, y = problem(7, (6, 300), dtype, 1.0)
+    x[np.arange(6), y] = x.max(axis=1) + dtype(gap)
+    got, grads = cs.cross_entropy_value_and_grad(x, y, reduction="none", grad_output=np.ones(6))
+    (loss, loss_low), (exact, low) = exactly(x, y, None, "none", 0.0, np.ones((6, 1)))
+    assert ulps(got, loss[:, 0], loss_low[:, 0], dtype).max() <= LOSS_ULPS[name]
+    assert ulps(grads.input, exact, low, dtype).max() <= GRADIENT_ULPS[name]
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_mode_of_class_indices(name, reduction, smoothing, weighted):
+    dtype = DTYPES[name]
+    x, y = problem(3, (9, 37), dtype)
+    y[[0, 4]] = 36
+    w = np.random.default_rng(1).uniform(0, 2, 37).astype(dtype) if weighted else None
+    arguments = {"reduction": reduction, "label_smoothing": smoothing, "ignore_index": 36}
+    got, grads = cs.cross_entropy_value_and_grad(x, y, w, grad_output=0.7, **arguments)
+    (loss, loss_low), (exact, low) = exactly(x, y, w, reduction, smoothing, 0.7, 36)
+    assert ulps(got, loss, loss_low, dtype).max() <= LOSS_ULPS[name]
+    near = ulps(grads.input, exact, low, dtype)
+    info = ml_dtypes.finfo(dtype)
+    # softmax − target may cancel: then the smaller term's own ulps count.
+    scale = 0.7 * (1.0 if reduction == "sum" else 1 / (y != 36).sum()) * 3
+    beside = np.abs(np.asarray(grads.input, np.float64) - exact) / terms(x, scale)
+    assert np.minimum(near, beside / float(info.eps)).max() <= GRADIENT_ULPS[name]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    classes=st.integers(1, 70),
+    axis=st.sampled_from(["c", "f", "strided", "reversed", "rows"]),
+    name=st.sampled_from(["f4", "f8", "b2"]),
+    seed=st.integers(0, 2**16),
+)
+def test_any_layout_gives_the_same(rows, classes, axis, name, seed):
+    x, y = problem(seed, (rows, classes), DTYPES[name])
+    views = {
+        "c": x,
+        "f": np.asfortranarray(x),
+        "strided": np.repeat(x, 2, axis=1)[:, ::2],
+        "reversed": np.ascontiguousarray(x[:, ::-1])[:, ::-1],
+        "rows": np.ascontiguousarray(x[::-1])[::-1],
+    }
+    loss, grads = cs.cross_entropy_value_and_grad(views[axis], y, label_smoothing=0.05)
+    same, plain = cs.cross_entropy_value_and_grad(x, y, label_smoothing=0.05)
+    eps = float(ml_dtypes.finfo(DTYPES[name]).eps)
+    np.testing.assert_allclose(float(loss), float(same), rtol=2 * eps)
+    np.testing.assert_allclose(
+        grads.input.astype(float), plain.input.astype(float), rtol=2 * eps, atol=4 * eps / rows
+    )
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("shape", [(200, 2000), (3000, 5), (3, 4, 50, 70)])
+def test_the_number_of_threads_changes_no_bit(name, shape, monkeypatch):
+    x, y = problem(5, shape, DTYPES[name])
+    found = []
+    for count in (1, 2, 3, 7):
+        monkeypatch.setattr(threads, "thread_count", lambda count=count: count)
+        monkeypatch.setattr(threads, "_pool", None)
+        loss, grads = cs.cross_entropy_value_and_grad(x, y)
+        found.append((loss.tobytes(), grads.input.tobytes(), cs.cross_entropy(x, y).tobytes()))
+    assert len(set(found)) == 1
+    assert found[0][0] == found[0][2]
+
+
+@pytest.mark.parametrize("shape", [(8, 100), (30, 4), (2, 5, 9)])
+class TestOut:
+    def test_it_receives_the_gradient(self, shape):
+        x, y = problem(2, shape, np.float32)
+        expected = cs.cross_entropy_value_and_grad(x, y)[1].input
+        wide = np.full((*shape[:-1], 2 * shape[-1]), 9.0, np.float32)
+        for out in (np.empty_like(x), np.asfortranarray(x) * 0, wide[..., ::2]):
+            grads = cs.cross_entropy_value_and_grad(x, y, out=out)[1]
+            assert grads.input is out
+            np.testing.assert_array_equal(out, expected)
+        assert (wide[..., 1::2] == 9).all()
+
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+    def test_it_may_be_the_input_itself(self, shape, smoothing):
+        x, y = problem(2, shape, np.float32)
+        loss, grads = cs.cross_entropy_value_and_grad(x, y, label_smoothing=smoothing)
+        for own in (x.copy(), np.asfortranarray(x)):
+            expected = grads.input
+            if own.flags.f_contiguous and own.ndim > 1:
+                again = cs.cross_entropy_value_and_grad(own.copy("K"), y, label_smoothing=smoothing)
+                expected = again[1].input
+            got, same = cs.cross_entropy_value_and_grad(own, y, label_smoothing=smoothing, out=own)
+            assert same.input is own
+            np.testing.assert_array_equal(own, expected)
+            np.testing.assert_array_max_ulp(got, loss, 1)
+
+
+def test_out_is_checked():
+    x, y = problem(2, (4, 6), np.float32)
+    big = np.empty((5, 6), np.float32)
+    big[:4] = x
+    locked = np.empty_like(x)
+    locked.flags.writeable = False
+    for error, out in [
+        (TypeError, x.tolist()),
+        (TypeError, np.empty((4, 6))),
+        (ValueError, np.empty((6, 4), np.float32)),
+        (ValueError, locked),
+        (ValueError, np.broadcast_to(np.float32(0), (4, 6))),
+    ]:
+        with pytest.raises(error, match="^out: "):
+            cs.cross_entropy_value_and_grad(x, y, out=out)
+    with pytest.raises(ValueError, match="^out: overlaps"):
+        cs.cross_entropy_value_and_grad(big[:4], y, out=big[1:])
+    with pytest.raises(ValueError, match="^out: .* not in wrt"):
+        cs.cross_entropy_value_and_grad(
+            x, y, np.ones(6, np.float32), wrt="weight", out=np.empty_like(x)
+        )
+    kept = x.copy()
+    with pytest.raises(IndexError):
+        cs.cross_entropy_value_and_grad(x, np.full(4, 6), out=x)
+    np.testing.assert_array_equal(x, kept)
+
+
+@pytest.mark.parametrize("name", ["f4", "f8", "f2", "b2"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [4, 100])
+def test_special_values_as_the_formulas_have_them(name, layout, classes):
+    x, y = problem(11, (8, classes), DTYPES[name])
+    y[:] = 1
+    x[0, 2] = np.nan
+    x[1] = -np.inf
+    x[2, 1] = -np.inf
+    x[3, 3] = -np.inf
+    x[4, 2] = np.inf
+    x[5, 1] = np.inf
+    x[6], y[6] = np.nan, -100
+    x = np.asarray(x, order=layout)
+    loss, grads = cs.cross_entropy_value_and_grad(x, y, reduction="none", grad_output=np.ones(8))
+    with np.errstate(all="ignore"):
+        s = formulas.Symbols(
+            x=x.astype(float)[:, :, None], y=np.where(y == -100, 0, y)[:, None], q=None,
+            w=np.ones(classes), keep=(y != -100)[:, None], epsilon=0.0, reduction="none",
+        )  # fmt: skip
+        expected = formulas.loss(s)[:, 0]
+        gradient = formulas.gradients(s, 1.0, "x").x[:, :, 0]
+    eps = float(ml_dtypes.finfo(DTYPES[name]).eps)
+    np.testing.assert_allclose(loss.astype(float), expected, rtol=2 * eps)
+    np.testing.assert_allclose(grads.input.astype(float), gradient, rtol=2 * eps, atol=eps)
+
+
+def test_sums_of_many_samples_are_exact():
+    import math
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1_000_003, 2))
+    y = rng.integers(0, 2, len(x))
+    losses = cs.cross_entropy(x, y, reduction="none")
+    assert cs.cross_entropy(x, y, reduction="sum") == math.fsum(losses)

@@ -1,0 +1,78 @@
+"""The kernels among threads, forked children and directories that cannot be written."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import crossent_spec as cs
+
+SHAPE = (600, 1000)
+
+
+def call():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(SHAPE, dtype=np.float32)
+    loss, grads = cs.cross_entropy_value_and_grad(x, np.arange(SHAPE[0]))
+    return loss.tobytes() + grads.input.tobytes()
+
+
+def test_many_threads_at_once():
+    expected, found = call(), []
+    callers = [
+        threading.Thread(target=lambda: found.extend(call() for _ in range(4))) for _ in range(8)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [expected] * 32
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_after_use():
+    code = (
+        "import os, warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np, crossent_spec as cs\n"
+        "from crossent_spec.cpu import threads\n"
+        "threads.thread_count = lambda: 3\n"
+        "x, y = np.ones((900, 1000), np.float32), np.arange(900)\n"
+        "expected = cs.cross_entropy(x, y)\n"
+        "pid = os.fork()\n"
+        "same = cs.cross_entropy(x, y) == expected\n"
+        "if pid == 0: os._exit(0 if same else 1)\n"
+        "assert same and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("home", ["writable", "missing"])
+def test_a_package_directory_that_cannot_be_written(tmp_path, home):
+    package = Path(cs.__file__).parent
+    shutil.copytree(
+        package, tmp_path / "crossent_spec", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    # A file where Numba would make its directory: root may write anywhere else.
+    for folder in ("crossent_spec", "crossent_spec/cpu"):
+        (tmp_path / folder / "__pycache__").touch()
+    cache = tmp_path / "home"
+    cache.mkdir() if home == "writable" else cache.touch()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HOME": str(cache)}
+    environment["XDG_CACHE_HOME"] = str(cache / "cache")
+    environment["NUMBA_NUM_THREADS"] = "1"
+    environment.pop("NUMBA_CACHE_DIR", None)
+    code = (
+        "import numpy as np, crossent_spec as cs\n"
+        f"assert cs.__file__.startswith({str(tmp_path)!r})\n"
+        "assert cs.cross_entropy(np.zeros((2, 4)), np.array([0, 1])) == np.log(4)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, timeout=120, cwd=tmp_path
+    )
+    if home == "writable":
+        assert list(cache.rglob("*.nbi"))
