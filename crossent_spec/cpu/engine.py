@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
 from . import threads
-from .memory import flat, storage, stored
+from .memory import Flat, flat, storage, stored
 from .numbers import working
 from .rows import BLOCK, rows
 from .sums import compensated, gathered
+from .tiles import tiles
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
@@ -53,18 +54,8 @@ def reduced(losses: Float, divisor: float, reduction: str) -> Any:
 
 
 def covers(problem: Problem) -> bool:
-    """Tell whether there is a kernel for the problem's layout."""
-    logits = problem.logits
-    return (
-        logits is not None
-        and problem.targets.indices is not None
-        and logits.shape[2] == 1
-        and _classes_adjacent(logits)
-    )
-
-
-def _classes_adjacent(canonical: Array) -> bool:
-    return canonical.shape[1] == 1 or canonical.strides[1] == canonical.itemsize
+    """Tell whether there are kernels for a problem."""
+    return problem.logits is not None
 
 
 def evaluate(
@@ -86,48 +77,113 @@ def evaluate(
     losses = np.empty((samples, positions))
     gradient = None
     if scale is not None:
-        gradient = out
-        if out is None or not _classes_adjacent(to_classes_in_middle(out, out.shape)):
-            gradient = np.empty(problem.logits_shape, native(problem.dtype))
+        gradient = (
+            out
+            if out is not None
+            else np.empty_like(problem.logits, native(problem.dtype)).reshape(problem.logits_shape)
+        )
     if count:
-        _rows(problem, logits, mult, losses, scale, gradient)
-    if gradient is not None and out is not None and gradient is not out:
-        out[...] = gradient
-        gradient = out
+        call = _Call(problem, logits, mult, losses, scale, gradient)
+        if call.in_rows:
+            call.run_rows()
+        else:
+            call.run_tiles()
     return Results(losses, gradient)
 
 
-def _rows(
-    problem: Problem,
-    logits: Array,
-    mult: float,
-    losses: Float,
-    scale: Float | None,
-    gradient: Array | None,
-) -> None:
-    samples, classes, positions = logits.shape
-    x, x_start, (x_step, _, _) = flat(logits)
-    out, out_start, out_step = None, 0, 0
-    if gradient is not None:
-        canonical = to_classes_in_middle(
-            gradient.view(storage(gradient.dtype)), problem.logits_shape
-        )
-        out, out_start, (out_step, _, _) = flat(canonical, writeable=True)
-    y, keep = _flat_indices(problem), _read_only(problem.targets.keep.ravel())
-    base, base_sum, w = _coefficients(problem)
-    sharp = 1.0 - problem.label_smoothing
-    flat_losses = losses.reshape(-1)
-    flat_scale = None if scale is None else _read_only(np.ascontiguousarray(scale).reshape(-1))
-    precise_below = 0.5 if logits.dtype == np.float64 else 2.0**-20
+#: Fewer classes than this fill no vector well; lanes go along the samples.
+FEW_CLASSES = 64
+#: Elements of a tile.
+TILE = 1 << 14
 
-    def work(begin: int, end: int) -> None:
-        e = threads.scratch(BLOCK if out is None else classes, working(logits.dtype))
-        rows(
-            begin, end, classes, x, x_start, x_step, y, keep, None, 0, 0, base, base_sum, w,
-            sharp, 0.0, mult, precise_below, flat_losses, flat_scale, e, out, out_start, out_step,
-        )  # fmt: skip
 
-    threads.in_parts(work, samples * positions, max(1, PART // classes))
+class _Call:
+    """The arguments of one call, as kernels take them."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        logits: Array,
+        mult: float,
+        losses: Float,
+        scale: Float | None,
+        gradient: Array | None,
+    ) -> None:
+        self.batch, self.classes, self.positions = logits.shape
+        self.working = working(logits.dtype)
+        self.x = flat(logits)
+        self.out = Flat(None, 0, (0, 0, 0))
+        if gradient is not None:
+            whole = gradient.view(storage(gradient.dtype))
+            self.out = flat(to_classes_in_middle(whole, problem.logits_shape), writeable=True)
+        self.q = Flat(None, 0, (0, 0, 0))
+        self.y, self.base, self.base_sum, self.w = None, None, 0.0, None
+        self.sharp, self.uniform = 1.0 - problem.label_smoothing, 0.0
+        if problem.targets.probabilities is None:
+            self.y = _flat_indices(problem)
+            self.base, self.base_sum, self.w = _coefficients(problem)
+        else:
+            q = stored(problem.targets.probabilities)
+            if q.dtype != logits.dtype:
+                q = to_float64(problem.targets.probabilities)
+            self.q = flat(q)
+            self.w = (
+                _read_only(np.ones(self.classes)) if problem.weight is None else _weights(problem)
+            )
+            self.uniform = problem.label_smoothing / self.classes
+        self.keep = _read_only(problem.targets.keep.ravel())
+        self.losses = losses.reshape(-1)
+        self.scale = None if scale is None else _read_only(np.ascontiguousarray(scale).reshape(-1))
+        self.mult = mult
+        self.precise_below = 3.0 if logits.dtype == np.float64 else 2.0**-20
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether the classes lie side by side, and are many."""
+        arrays = [self.x, self.q, self.out]
+        adjacent = all(array.memory is None or array.steps[1] == 1 for array in arrays)
+        return self.positions == 1 and adjacent and self.classes >= FEW_CLASSES
+
+    def run_rows(self) -> None:
+        """One sample at a time."""
+        x, q, out = self.x, self.q, self.out
+
+        def work(begin: int, end: int) -> None:
+            e = threads.scratch(BLOCK if out.memory is None else self.classes, self.working)
+            rows(
+                begin, end, self.classes, x.memory, x.start, x.steps[0], self.y, self.keep,
+                q.memory, q.start, q.steps[0], self.base, self.base_sum, self.w, self.sharp,
+                self.uniform, self.mult, self.precise_below, self.losses, self.scale, e,
+                out.memory, out.start, out.steps[0],
+            )  # fmt: skip
+
+        threads.in_parts(work, self.batch, max(1, PART // self.classes))
+
+    def run_tiles(self) -> None:
+        """Some samples at a time, those side by side along the positions or else the batch."""
+        x, q, out = self.x, self.q, self.out
+        inner = self.positions
+        if inner == 1:
+            # The batch is the run.
+            inner = self.batch
+            x, q, out = (Flat(f.memory, f.start, (0, f.steps[1], f.steps[0])) for f in (x, q, out))
+        width = min(inner, max(16, TILE // self.classes // 16 * 16))
+        rows_of_doubles = 8 if q.memory is None else 8 + self.classes
+        runs = self.batch * self.positions // inner
+
+        def work(begin: int, end: int) -> None:
+            size = self.classes * width
+            memory = threads.scratch(2 * size + rows_of_doubles * width, np.dtype(np.float64))
+            tile = memory[:size].view(self.working)[:size].reshape(self.classes, width)
+            doubles = memory[size : size + rows_of_doubles * width].reshape(-1, width)
+            tiles(
+                begin, end, width, inner, x.memory, x.start, x.steps, self.y, self.keep,
+                q.memory, q.start, q.steps, self.base, self.base_sum, self.w, self.sharp,
+                self.uniform, self.mult, self.precise_below, self.losses, self.scale, tile, doubles,
+                out.memory, out.start, out.steps,
+            )  # fmt: skip
+
+        threads.in_parts(work, runs * -(-inner // width), max(1, PART // (self.classes * width)))
 
 
 def _coefficients(problem: Problem) -> tuple[Float | None, float, Float | None]:

@@ -14,9 +14,12 @@ Array = NDArray[Any]
 
 
 class Flat(NamedTuple):
-    """An array's memory: element (i, j, k) of it is ``memory[start + i·s0 + j·s1 + k·s2]``."""
+    """An array's memory: element (i, j, k) of it is ``memory[start + i·s0 + j·s1 + k·s2]``.
 
-    memory: Array
+    Without memory it stands for an array that a call does not have.
+    """
+
+    memory: Array | None
     start: int
     steps: tuple[int, ...]
 

@@ -70,7 +70,7 @@ def moments(
             a = w[i] * (sharp * np.float64(widen(q[i])) + uniform)
             weights += a
             below -= a * d
-        else:
+        if base is not None:
             below -= base[i] * d
     return total, below, weights
 
