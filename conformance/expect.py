@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from flint import arb, ctx
+from flint import ctx
 from numpy.typing import NDArray
 
 from crossent_spec import formulas
@@ -20,6 +20,7 @@ from crossent_spec.dtypes import round_to
 from crossent_spec.formulas import Symbols
 
 from . import readings
+from .balls import split, to_balls, to_float
 from .case import DTYPES, Case
 from .request import Request
 from .tolerance import Allowed, multiplier_error, projection_error
@@ -326,7 +327,7 @@ class ExactCall:
             enclosures = self.evaluate(direction, to_balls)
             for (label, values), ieee in zip(enclosures, plain, strict=True):
                 for name, balls in values.items():
-                    high, low, radius = _split(
+                    high, low, radius = split(
                         np.asarray(balls, dtype=object), np.asarray(ieee[name]), shapes[name]
                     )
                     finite = np.isfinite(high)
@@ -348,40 +349,6 @@ class ExactCall:
             )
             for name in shapes
         }
-
-
-def to_float(values: Array) -> Float:
-    """Return float64 numbers."""
-    return np.asarray(values, dtype=np.float64)
-
-
-def to_balls(values: Array) -> Array:
-    """Return balls at the precision in force, around float64 numbers."""
-    balls = np.empty(values.size, dtype=object)
-    balls[:] = [arb(value) for value in np.asarray(values, dtype=np.float64).ravel().tolist()]
-    return balls.reshape(values.shape)
-
-
-def _split(balls: Array, ieee: Array, shape: tuple[int, ...]) -> tuple[Float, Float, Float]:
-    """Balls as midpoints (high + low) and radii.
-
-    Where there is no finite ball, the value is what IEEE arithmetic makes of the formula (a ball
-    knows no x/0 = ∞); a number there means that the precision did not suffice.
-    """
-    flat = [ball if isinstance(ball, arb) else arb(ball) for ball in balls.ravel().tolist()]
-    finite = [ball.is_finite() for ball in flat]
-    special = np.asarray(ieee, dtype=np.float64).ravel().tolist()
-    high = [
-        float(ball.mid()) if ok else value
-        for ball, value, ok in zip(flat, special, finite, strict=True)
-    ]
-    low = [
-        float(ball.mid() - value) if ok else 0.0
-        for ball, value, ok in zip(flat, high, finite, strict=True)
-    ]
-    radius = [float(ball.rad()) if ok else np.inf for ball, ok in zip(flat, finite, strict=True)]
-    arrays = [np.array(values, dtype=np.float64).reshape(shape) for values in (high, low, radius)]
-    return arrays[0], arrays[1], arrays[2]
 
 
 def _with_finite_logits(s: Symbols) -> Symbols:
