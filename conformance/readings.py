@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossent_spec import formulas
-from crossent_spec.formulas import Symbols, mixed_targets
+from crossent_spec.formulas import Symbols
 
 from .case import Case
 
@@ -68,12 +68,11 @@ def evaluate(
         where = _zero_times_log_zero(_in_float(s))
         far = number(np.full(where.shape, _FAR_BELOW))
         limit = formula(s._replace(x=np.where(where, far, s.x)), number)
-        # The gradient of a probability is -log p itself, infinite in either reading.
-        yield "0·log 0 = 0", {**limit, **{k: v for k, v in plain.items() if k == "target"}}
+        yield "0·log 0 = 0", {name: _finite_limit(plain[name], limit[name]) for name in plain}
     if "ignored-nan" in found:
         yield "ignored NaN spreads (NaN·0)", _with_ignored_nan(case, s, plain, number)
     if "infinite-logit" in found and s.y is not None and s.epsilon == 0:
-        yield "exp(x)/∞ = 0", _unshifted(s, plain, number)
+        yield "exp(x)/∞ = 0", _unshifted(s, plain, formula, number)
     if "empty-mean" in found and "loss" not in plain:
         for name, value in (("0", 0.0), ("NaN", np.nan)):
             yield (
@@ -100,12 +99,19 @@ _PLAIN = {
 
 def _zero_times_log_zero(s: Symbols) -> NDArray[np.bool_]:
     """Mark classes whose coefficient is 0 and whose logit is -inf, and that the sum reaches."""
-    coefficient = s.w[:, None] * mixed_targets(s)
-    open_ = (coefficient == 0) & np.isneginf(s.x) & s.keep[:, None, :]
+    open_ = (formulas.coefficients(s) == 0) & np.isneginf(s.x) & s.keep[:, None, :]
+    # Nothing is likely in a sample whose every logit is -inf: 0/0, whatever its target.
+    open_ &= ~np.isneginf(s.x).all(axis=1, keepdims=True)
     if s.y is not None and s.epsilon == 0:
         # The formula of class indices has no term but the target's.
         open_ &= np.arange(s.x.shape[1])[:, None] == s.y[:, None, :]
     return np.asarray(open_)
+
+
+def _finite_limit(plain: Any, limit: Any) -> Any:
+    """Keep an infinity, such as the gradient -log 0 of a probability; the limit is for NaN."""
+    values = np.asarray(plain)
+    return np.where(np.isinf(values.astype(np.float64)), values, limit)
 
 
 def _in_float(s: Symbols) -> Symbols:
@@ -133,23 +139,20 @@ def _with_ignored_nan(case: Case, s: Symbols, plain: Outputs, number: Any) -> Ou
     return spread
 
 
-def _unshifted(s: Symbols, plain: Outputs, number: Any) -> Outputs:
-    """-log(exp(x_y)/∞) = ∞ and softmax 0 where x is finite; NaN where the class is +inf."""
+def _unshifted(s: Symbols, plain: Outputs, formula: Formula, number: Any) -> Outputs:
+    """-log(exp(x_y)/∞) = ∞ and softmax 0 where x is finite; NaN where the class is +inf.
+
+    The softmax of the finite classes is that of a finite logit far above them.
+    """
     assert s.y is not None
     rows = np.equal(_in_float(s).x, np.inf)
     spoiled: Array = np.asarray(rows.any(axis=1))
-    own = np.take_along_axis(rows, s.y[:, None, :], axis=1)[:, 0, :]
-    losses = np.where(spoiled, number(np.where(own, np.nan, np.inf)), formulas.unreduced(s))
-    outputs = {}
-    for name, values in plain.items():
-        if name == "loss":
-            outputs[name] = formulas.reduced(losses, formulas.denominator(s), s.reduction)
-        else:
-            hot = np.arange(s.x.shape[1])[:, None] == s.y[:, None, :]
-            literal = number(np.where(rows, np.nan, np.where(hot, -1.0, 0.0)))
-            outputs[name] = np.where(spoiled[:, None, :], literal * _unit_scale(s), values)
-    return outputs
-
-
-def _unit_scale(s: Symbols) -> Any:
-    return 1 if s.reduction != "mean" else 1 / formulas.denominator(s)
+    if "loss" in plain:
+        own = np.take_along_axis(rows, s.y[:, None, :], axis=1)[:, 0, :]
+        literal = number(np.where(own, np.nan, np.inf)) * s.w[s.y]
+        losses = np.where(spoiled, literal, formulas.unreduced(s))
+        return {"loss": formulas.reduced(losses, formulas.denominator(s), s.reduction)}
+    above = number(np.full(rows.shape, -_FAR_BELOW))
+    outputs = formula(s._replace(x=np.where(rows, above, s.x)), number)
+    nan = number(np.asarray(np.nan))[()]
+    return {**outputs, "input": np.where(rows, nan, outputs["input"])}

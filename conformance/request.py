@@ -22,7 +22,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "aspect4": {"chunking_method": "aspect_ratio:4"},
     **{policy: {"acc_policy": policy} for policy in ("accurate", "balanced", "compact")},
 }
-#: Both accumulate 16-bit input in float32, as acc_policy="auto" does; a policy alone would not.
+#: Given with acc_dtype="float32" for 16-bit input: named alone, unlike "auto", they would
+#: accumulate in 16 bits, which the tolerance does not admit.
 _POLICIES = ("accurate", "balanced", "compact")
 
 

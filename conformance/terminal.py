@@ -18,8 +18,8 @@ from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
 from conformance.result import HARMLESS, Result
 
-#: Exit codes, beside 0 and click's own 2 for usage.
-FAILURES, USAGE, INTERNAL, INTERRUPTED = 1, 2, 3, 130
+#: Exit codes, beside 0 and the 1 of :attr:`conformance.result.Run.exit_code`.
+USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -58,7 +58,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossent_spec.formulas import Symbols, mixed_targets
+from crossent_spec.formulas import Symbols, coefficients, mixed_targets
 
 from .case import DTYPES, Case
 
@@ -199,8 +199,7 @@ class Allowed:
     @cached_property
     def coefficients(self) -> Float:
         """a_c = w_c·t_c; zero for an ignored sample."""
-        found: Float = self.s.w[:, None] * mixed_targets(self.s)
-        return np.where(self.s.keep[:, None, :], found, 0.0)
+        return np.where(self.s.keep[:, None, :], coefficients(self.s), 0.0)
 
     @property
     def class_terms(self) -> float:
@@ -286,7 +285,9 @@ class Allowed:
         value = probability * self.coefficients.sum(axis=1, keepdims=True) - self.coefficients
         s = np.abs(scale[:, None, :])
         error = s * inner + (self.scale_error() + p.store) * s * np.abs(value)
-        lost = p.store_tiny * (2 + s + probability * total + size) + s * total * p.compute_tiny
+        # Each coefficient may be stored, and be subnormal there.
+        stored = 2 + self.coefficient_roundings + self.dense * self.s.x.shape[1] * probability
+        lost = p.store_tiny * (stored + s + probability * total + size) + s * total * p.compute_tiny
         return np.where(self.s.keep[:, None, :], error + lost, 0.0)
 
     def target(self, scale: Float) -> Float:
@@ -295,7 +296,9 @@ class Allowed:
         factor = np.abs(scale[:, None, :] * (1 - self.s.epsilon) * self.s.w[:, None])
         relative = (self.scale_error() if not self.scaled else p.store) + 4 * p.store
         value = factor * np.abs(self.logp)
-        return factor * self.logp_error + relative * value + p.store_tiny * (2 + factor)
+        # A scale such as g/N may itself be subnormal where it is stored.
+        beside = (1 - self.s.epsilon) * np.abs(self.s.w[:, None]) * (1 + np.abs(self.logp))
+        return factor * self.logp_error + relative * value + p.store_tiny * (2 + factor + beside)
 
     def weight(self, scale: Float) -> Float:
         """Return the allowed error of the gradient of the class weights (probability targets)."""
@@ -303,7 +306,8 @@ class Allowed:
         factor = np.abs(scale[:, None, :] * mixed_targets(self.s))
         value = factor * np.abs(self.logp)
         relative = self.scale_error() + 4 * p.store
-        each = factor * self.logp_error + relative * value + p.store_tiny
+        beside = np.abs(mixed_targets(self.s)) * (1 + np.abs(self.logp))
+        each = factor * self.logp_error + relative * value + p.store_tiny * (2 + beside)
         count = self.s.keep.size
         return (each + self.terms(count) * p.compute * value).sum(axis=(0, 2)) + (
             p.store * value.sum(axis=(0, 2))

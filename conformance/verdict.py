@@ -75,9 +75,9 @@ def _judge(
         verdict, why = _judge_step(step, answer, number, outputs)
         if answer["outcome"] == "raised" and asked["do"] == "forward":
             refused.add(state)
-        if answer["outcome"] == "unsupported":
+        if verdict == "unsupported" and worst == "pass" and not modified:
             return "unsupported", why, ()
-        if verdict != "pass" and worst == "pass":
+        if verdict not in ("pass", "unsupported") and worst == "pass":
             worst, message = verdict, f"{asked['do']} (step {number}): {why}"
     if modified and worst == "pass":
         worst, message = "fail", f"overwrote the caller's {', '.join(map(str, modified))}"
@@ -92,7 +92,8 @@ def _judge_step(
         return "unsupported", str(answer["reason"])
     if outcome == "raised":
         raised = f"{answer['type']}: {answer['message']}"
-        if step.raises == "no":
+        # The adapter's own mistake is no refusal by the framework.
+        if step.raises == "no" or answer["type"] == "AdapterError":
             return "error", raised
         if step.raises == "may":
             outputs.append(OutputResult("call", number, True, reading="refused with an error"))

@@ -22,6 +22,24 @@ def is_integer(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "iu"
 
 
+def floating_dtype(value: Any, name: str, error: type[Exception]) -> np.dtype[Any]:
+    """Return a supported floating dtype given as NumPy takes it, or by its name.
+
+    ``error`` is what a value that is none raises, naming the argument ``name``.
+    """
+    try:
+        if value == "bfloat16":
+            import ml_dtypes
+
+            return np.dtype(ml_dtypes.bfloat16)
+        dtype = np.dtype(value)
+    except (ImportError, TypeError):
+        dtype = None
+    if dtype is None or not is_floating(dtype):
+        raise error(f"{name}: got {value!r}, allowed are {', '.join(FLOATING)}")
+    return dtype
+
+
 def to_float64(array: NDArray[Any]) -> NDArray[np.float64]:
     """Convert a supported floating array to native float64, which holds its values exactly."""
     return array.astype(np.float64)

@@ -65,6 +65,14 @@ def mixed_targets(s: Symbols) -> Numbers:
     return (1 - s.epsilon) * truth + s.epsilon / classes
 
 
+def coefficients(s: Symbols) -> Numbers:
+    """a_c = w[c]·t[n,c]: what each class's −log softmax counts in l_n, shape (N, C, D)."""
+    if s.q is None and s.epsilon == 0:
+        # The weights of other classes than the target's do not occur, not even times zero.
+        return np.where(mixed_targets(s) != 0, s.w[:, None], 0 * s.epsilon)
+    return s.w[:, None] * mixed_targets(s)
+
+
 def unreduced(s: Symbols) -> Numbers:
     """l_n, shape (N, D).
 
@@ -76,10 +84,10 @@ def unreduced(s: Symbols) -> Numbers:
     if s.q is not None:
         return -(s.w[:, None] * logp * mixed_targets(s)).sum(axis=1)
     assert s.y is not None
-    losses = -s.w[s.y] * _at_target(logp, s.y)
-    if s.epsilon != 0:
-        uniform = -(s.w[:, None] * logp).sum(axis=1)
-        losses = (1 - s.epsilon) * losses + s.epsilon / s.x.shape[1] * uniform
+    if s.epsilon == 0:
+        losses = -s.w[s.y] * _at_target(logp, s.y)
+    else:
+        losses = -(s.w[:, None] * logp * mixed_targets(s)).sum(axis=1)
     return np.where(s.keep, losses, 0 * s.epsilon)
 
 
@@ -113,7 +121,7 @@ def logit_gradient(s: Symbols, scale: Numbers) -> Numbers:
 
     Zero for an ignored sample, which "does not contribute to the input gradient".
     """
-    terms = s.w[:, None] * mixed_targets(s)
+    terms = coefficients(s)
     gradient = np.exp(log_softmax(s.x)) * terms.sum(axis=1, keepdims=True) - terms
     return np.where(s.keep[:, None, :], scale[:, None, :] * gradient, 0 * s.epsilon)
 
@@ -157,7 +165,7 @@ def logit_hvp(s: Symbols, scale: Numbers, v: Numbers) -> Numbers:
     scale_n·Σ_i a_i·softmax(x_n)[c]·(v[n,c] − Σ_i softmax(x_n)[i]·v[n,i]).
     """
     p = np.exp(log_softmax(s.x))
-    total = (s.w[:, None] * mixed_targets(s)).sum(axis=1, keepdims=True)
+    total = coefficients(s).sum(axis=1, keepdims=True)
     product = total * p * (v - (p * v).sum(axis=1, keepdims=True))
     return np.where(s.keep[:, None, :], scale[:, None, :] * product, 0 * s.epsilon)
 

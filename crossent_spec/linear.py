@@ -331,6 +331,10 @@ def linear_problem(
             f"linear_weight: got shape {matrix.shape}, expected (C, in_features) or "
             "(C, d1, ..., dK, in_features)"
         )
+    if matrix.shape[0] < 1:
+        raise ValueError(
+            f"linear_weight: got shape {matrix.shape} with no classes, expected at least one"
+        )
     if features.shape[-1] != matrix.shape[-1]:
         raise ValueError(
             f"input: got {features.shape[-1]} features (shape {features.shape}), linear_weight of "

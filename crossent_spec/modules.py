@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .cross_entropy import cross_entropy, cross_entropy_vjp
-from .dtypes import FLOATING, is_floating, round_to
+from .dtypes import floating_dtype, round_to
 from .evaluate import Gradients, Vjp
 from .linear import linear_cross_entropy, linear_cross_entropy_vjp
 from .options import LinearCrossEntropyOptions
@@ -307,9 +307,7 @@ class LinearCrossEntropyLoss:
         if options is not None and not isinstance(options, LinearCrossEntropyOptions):
             raise TypeError(f"options: got {options!r}, expected LinearCrossEntropyOptions or None")
         self.options = options
-        kind = np.dtype(np.float32 if dtype is None else dtype)
-        if not is_floating(kind):
-            raise TypeError(f"dtype: got {kind}, allowed are {', '.join(FLOATING)}")
+        kind = floating_dtype(np.float32 if dtype is None else dtype, "dtype", TypeError)
         generator = np.random.default_rng(rng)
         rows = self.num_classes * math.prod(self.out_features)
         limit = 1 / math.sqrt(self.in_features)

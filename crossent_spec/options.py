@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .dtypes import is_floating
+from .dtypes import floating_dtype
 
 POLICIES = ("auto", "accurate", "balanced", "compact")
 
@@ -77,7 +77,8 @@ class LinearCrossEntropyOptions:
         if self.acc_policy not in POLICIES:
             raise ValueError(f"acc_policy: got {self.acc_policy!r}, allowed are {POLICIES}")
         if self.acc_dtype is not None:
-            object.__setattr__(self, "acc_dtype", _acc_dtype(self.acc_dtype))
+            dtype = floating_dtype(self.acc_dtype, "acc_dtype", ValueError)
+            object.__setattr__(self, "acc_dtype", dtype)
 
     def chunk_size(self, batch: int, in_features: int, classes: int) -> int:
         """Rows per chunk for a call of these sizes, by the documented heuristics.
@@ -109,22 +110,10 @@ class LinearCrossEntropyOptions:
 
     def check_dtype(self, dtype: np.dtype[Any]) -> None:
         """Refuse an accumulation dtype that does not go with the input's."""
-        if self.acc_dtype is None or self.acc_dtype == dtype:
+        if self.acc_dtype is None or self.acc_dtype.name == dtype.name:
             return
-        if dtype.name not in ("float16", "bfloat16") or self.acc_dtype != np.float32:
+        if dtype.name not in ("float16", "bfloat16") or self.acc_dtype.name != "float32":
             raise ValueError(
                 f"acc_dtype: got {self.acc_dtype} for {dtype} input, allowed are the input's dtype "
                 "and, for float16 and bfloat16 input, float32"
             )
-
-
-def _acc_dtype(value: Any) -> np.dtype[Any]:
-    try:
-        dtype = np.dtype(value)
-    except TypeError:
-        dtype = None
-    if dtype is None or not is_floating(dtype):
-        raise ValueError(
-            f"acc_dtype: got {value!r}, allowed are None, float16, bfloat16, float32 and float64"
-        )
-    return dtype

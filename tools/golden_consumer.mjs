@@ -102,8 +102,9 @@ function validate(system, args, arrays) {
     call.keep = call.y.map((y) => y !== ignored);
     call.y.forEach((y, i) => demand(!call.keep[i] || (y >= 0 && y < C), `class ${y}`));
   }
-  // The chunked path of the linear loss goes backward once.
-  call.once = args.options !== undefined && !args.options.allow_retain_graph;
+  // The chunked path of the linear loss goes backward once; a K-dimensional bias has no such path.
+  const chunked = args.options !== undefined && !(bias && rest.length > 0);
+  call.once = chunked && !args.options.allow_retain_graph;
   return call;
 }
 

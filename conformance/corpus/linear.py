@@ -25,6 +25,7 @@ def cases() -> Iterator[Case]:
     yield from ignoring()
     yield from specials()
     yield from scripts()
+    yield from fallback()
     yield from memory()
     yield from invalid()
 
@@ -290,6 +291,14 @@ def scripts() -> Iterator[Case]:
         form=("module", "function"),
         dtype=("f32", "f32", "f16"),
     )
+
+
+def fallback() -> Iterator[Case]:
+    """A K-dimensional bias falls back to the reference, which may go backward again."""
+    yield from product(
+        system=["linear"], shape=[(6, 5)], classes=[(4, 3)], bias=["yes"], options=["chunk2"],
+        script=["twice"], reduction=REDUCTIONS,
+    )  # fmt: skip
 
 
 def memory() -> Iterator[Case]:

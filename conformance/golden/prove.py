@@ -20,8 +20,9 @@ import numpy as np
 from flint import arb, ctx
 from numpy.typing import NDArray
 
+from ..balls import to_balls, to_float
 from ..case import DTYPES
-from ..expect import ExactCall, ExactOutput, to_balls, to_float
+from ..expect import ExactCall, ExactOutput
 from .exact import Exact, to_exact
 from .numbers import FORMATS, Format, round_dyadic, round_fraction
 

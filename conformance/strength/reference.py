@@ -282,8 +282,11 @@ class Reference(Reading):
 
     def may_go_back(self, state: State) -> bool:
         """Tell whether the state still holds its gradients."""
-        options = state.problem.options
-        return options is None or bool(options.get("allow_retain_graph")) or state.calls == 0
+        options, shapes = state.problem.options, state.problem.shapes
+        if options is None or options.get("allow_retain_graph") or state.calls == 0:
+            return True
+        # A K-dimensional bias falls back to the reference path, which consumes nothing.
+        return len(shapes.get("linear_bias", ())) > 1
 
     def backward(self, state: State, grad_output: Buffer | None, retain: bool) -> dict[str, Array]:  # noqa: ARG002
         """Return the gradient of each array of ``wrt``, in its shape and dtype."""

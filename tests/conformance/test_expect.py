@@ -68,6 +68,7 @@ class TestExpectation:
             ("linear/index/4x3-5/f32/mean,script=twice,options=auto", ["no", "no", "must"]),
             ("linear/index/4x3-5/f32/mean,script=twice", ["no", "no", "no"]),
             ("linear/index/4x3-5/f32/mean,script=twice,options=auto,retain=yes", ["no"] * 3),
+            ("linear/index/4x3-5x2/f32/mean,script=twice,options=auto,bias=yes", ["no"] * 3),
             ("ce/prob/4x5/f32/mean,ignore_index=2", ["may", "no"]),
             ("ce/prob/4x5/f32/mean,ignore_index=-1", ["no", "no"]),
             ("linear/prob/4x3-5/f32/mean,ignore_index=-100", ["may", "no"]),
@@ -98,6 +99,22 @@ class TestExpectation:
         readings = found.steps[0].outputs[output].readings
         assert len(readings) == names
         assert all(reading.name for reading in readings) == (names > 1)
+
+    def test_a_loss_over_a_denominator_of_zero_is_infinite(self):
+        _, found = expected("ce/index/1x4/f64/mean,weight=somezero,smoothing=0.1,seed=6")
+        assert found.steps[0].outputs["loss"].readings[0].high == np.inf
+
+    def test_the_literal_reading_of_an_infinite_logit_scales_the_gradient(self):
+        _, found = expected("unit/index/5x4/f32/mean,logits=posinf,grad=ones")
+        literal = found.steps[1].outputs["input"].readings[1].high[0]
+        assert np.nanmin(literal) == pytest.approx(-4 / math.sqrt(3))
+        assert np.isnan(literal).sum() == 1
+
+    def test_a_limit_is_only_for_what_is_not_determined(self):
+        text = "ce/prob/4x10/f64/sum,weight=somezero,probs=onehot,smoothing=0.1,logits=neginf"
+        _, found = expected(text)
+        for reading in found.steps[1].outputs["weight"].readings:
+            assert not (np.abs(reading.high[np.isfinite(reading.high)]) > 1e6).any()
 
     def test_an_ignored_sample_has_no_gradient_whatever_it_holds(self):
         _, found = expected("linear/index/6x3-4/f32/sum,logits=nan-ignored,ignored=some")
@@ -287,6 +304,24 @@ class TestJudge:
         result = judge(request, found, reply)
         assert result.verdict == "unsupported"
         assert result.message == "not documented here"
+
+    def test_unsupported_hides_nothing(self):
+        request, found = expected("ce/index/3x4/f32/mean")
+        unsupported = {"outcome": "unsupported", "reason": "no backward"}
+        right = reply_with(request, found)["steps"][0]
+        wrong = reply_with(request, found, lambda *a: a[2] * 2)["steps"][0]
+        for step, modified, verdict in (
+            (right, [], "unsupported"),
+            (wrong, [], "fail"),
+            (right, ["input"], "fail"),
+        ):
+            reply = {"steps": [step, unsupported], "modified": modified}
+            assert judge(request, found, reply).verdict == verdict
+
+    def test_an_adapters_own_mistake_is_no_refusal(self):
+        request, found = expected("ce/index/3x4/f32/mean,bad=target-length")
+        mistake = {"outcome": "raised", "type": "AdapterError", "message": "returned None"}
+        assert judge(request, found, {"steps": [mistake], "modified": []}).verdict == "error"
 
     def test_a_dead_worker_is_a_crash_or_a_timeout(self):
         request, found = expected("ce/index/3x4/f32/mean")

@@ -139,6 +139,36 @@ def test_a_broken_requirement_of_the_linear_loss_names_its_argument(error, argum
         cs.linear_cross_entropy(**call)
 
 
+def test_a_projection_without_classes_is_named():
+    with pytest.raises(ValueError, match="^linear_weight: "):
+        cs.linear_cross_entropy(FEATURES, np.ones((0, 2)), TARGET)
+
+
+def test_byte_order_and_names_of_dtypes():
+    options = cs.LinearCrossEntropyOptions(acc_dtype="float64")
+    swapped = FEATURES.astype(">f8")
+    got = cs.linear_cross_entropy(swapped, MATRIX, TARGET, options=options)
+    assert got == cs.linear_cross_entropy(FEATURES, MATRIX, TARGET)
+    assert cs.LinearCrossEntropyOptions(acc_dtype="bfloat16").acc_dtype.name == "bfloat16"
+    module = cs.LinearCrossEntropyLoss(2, 4, dtype="bfloat16")
+    assert module.linear.weight.dtype.name == "bfloat16"
+    with pytest.raises(TypeError, match="^dtype: got 'nope'"):
+        cs.LinearCrossEntropyLoss(2, 4, dtype="nope")
+
+
+def test_infinities_that_the_formula_does_not_meet():
+    logits = np.array([[0.0, 1.0]])
+    weight = np.array([1.0, np.inf])
+    loss, grads = cs.cross_entropy_value_and_grad(logits, np.array([0]), weight)
+    plain, exact = cs.cross_entropy_value_and_grad(logits, np.array([0]))
+    assert loss == plain
+    np.testing.assert_array_equal(grads.input, exact.input)
+    # Wholly smoothed, the target's class is as likely as every other, and impossible: infinite.
+    impossible = np.array([[0.0, -np.inf]])
+    assert cs.cross_entropy(impossible, np.array([1]), label_smoothing=1.0) == np.inf
+    assert cs.cross_entropy(impossible, np.array([[0.0, 1.0]]), label_smoothing=1.0) == np.inf
+
+
 def test_ignore_index_none_is_minus_one_hundred():
     target = np.array([1, -100, 0])
     got = cs.linear_cross_entropy(FEATURES, MATRIX, target)
