@@ -167,7 +167,7 @@ def _engine(problem: Problem) -> ModuleType | None:
     """Return the kernels if they cover a problem.  They bring Numba, imported when first used."""
     from .cpu import engine
 
-    return engine if engine.covers(problem) else None
+    return engine if problem.logits is not None else None
 
 
 def _symbols_of(problem: Problem) -> formulas.Symbols:

@@ -1,8 +1,13 @@
-"""exp of numbers that are not positive, in plain arithmetic, which vectorises to full width.
+"""Exponentials in plain arithmetic, which vectorises to full width.
 
-exp(d) = 2^k·exp(r) with k = round(d/log 2) and r = d − k·log 2.  Adding 1.5·2^52 to d/log 2 leaves
-k in the sum's last bits, and 2^k is a shift away.  The polynomials come from
-``tools/exp_coefficients.py``.
+exp(x) = 2^n·exp(r) with n = round(x/log 2) and r = x − n·log 2.  Adding 1.5·2^23 (1.5·2^52 for
+float64) to x/log 2 leaves n in the sum's last bits, and 2^n is a shift away.  The polynomials come
+from ``tools/exp_coefficients.py``.
+
+A row's exponentials share a factor that keeps them in range.  In float32 it is a power of two,
+2^−K with K = round(m/log 2) for the largest logit m: nothing is subtracted from x, so nothing of
+it is lost before the reduction.  In float64, exp(x − m) itself, with what the subtraction loses.
+:func:`shared` gives the two numbers that :func:`exp_shared` needs for a row.
 """
 
 from __future__ import annotations
@@ -14,17 +19,15 @@ from numba import types
 from numba.extending import overload
 
 from .compiling import kernel
-from .numbers import bits64, from_bits64
+from .numbers import bits32, bits64, from_bits32, from_bits64
 
-# relative error at most 2^-32.00
+# relative error at most 2^-27.76
 SINGLE = (
-    1.000000004726356,
-    0.5000000047078592,
-    0.16666635040258235,
-    0.041666352717937345,
-    0.008338589113269467,
-    0.0013941140875441222,
-    0.00017378944397834,
+    np.float32(0.4999999403953552),
+    np.float32(0.1666651964187622),
+    np.float32(0.04166839271783829),
+    np.float32(0.008368778973817825),
+    np.float32(0.001381447073072195),
 )
 # relative error at most 2^-60.57
 DOUBLE = (
@@ -43,9 +46,12 @@ DOUBLE = (
 )
 LOG2_HIGH = 0.6931471803691238
 LOG2_LOW = 1.9082149292705877e-10
-LOG2 = 0.6931471805599453
 INVERSE_LOG2 = 1.4426950408889634
+HIGH32 = np.float32(0.6931471805599453)
+LOW32 = np.float32(LOG2_HIGH + LOG2_LOW - float(HIGH32))
+INVERSE32 = np.float32(INVERSE_LOG2)
 
+ROUNDER32 = np.float32(1.5 * 2.0**23)
 #: 1.5·2^52, and the exponent's bias, so that the last bits of the sum are a biased exponent.
 ROUNDER = 1.5 * 2.0**52 + 1023
 #: Below it exp is less than the smallest normal float64 and counts as zero.
@@ -53,17 +59,20 @@ SMALLEST = -708.0
 
 
 @kernel()
-def exp_single(d: Any) -> Any:
-    """exp(d) for d ≤ 0 to 2^-31, in float64 arithmetic; exactly 1 for 0, NaN for NaN.
+def exp_single(x: Any, low: Any, bias: Any) -> Any:
+    """exp(x)·2^−K to about an ulp of float32; NaN for NaN and for +inf.
 
-    Less than 10^-307 below -708, not zero: nothing beside a float32.
+    Zero where it would be less than the smallest normal float32.
     """
-    d = SMALLEST if d < SMALLEST else d
-    shifted = d * INVERSE_LOG2 + ROUNDER
-    r = d - (shifted - ROUNDER) * LOG2
-    c1, c2, c3, c4, c5, c6, c7 = SINGLE
-    p = 1.0 + r * (c1 + r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
-    return p * from_bits64(bits64(shifted) << 52)
+    x = low if x < low else x
+    shifted = x * INVERSE32 + ROUNDER32
+    n = shifted - ROUNDER32
+    r = (x - n * HIGH32) - n * LOW32
+    c2, c3, c4, c5, c6 = SINGLE
+    q = c2 + r * (c3 + r * (c4 + r * (c5 + r * c6)))
+    p = np.float32(1.0) + (r + (r * r) * q)
+    # A product, unlike a sum of exponents, leaves NaN a NaN and makes an exponent of 0 a zero.
+    return p * from_bits32(np.uint32(np.uint32(bits32(shifted) + bias) << np.uint32(23)))
 
 
 @kernel()
@@ -95,24 +104,59 @@ def lost_by_subtraction(x: Any, m: Any, d: Any) -> Any:
     return error if abs(d) <= -SMALLEST else 0.0
 
 
-def exp_shifted(x: Any, m: Any, mult: Any) -> Any:
-    """Return d = mult·(x − m) ≤ 0 and exp(d), as exact as numbers of the type of ``x`` need it."""
+@kernel()
+def _shared_single(m: Any) -> Any:
+    shifted = m * INVERSE32 + ROUNDER32
+    low = ((shifted - ROUNDER32) - np.float32(127.0)) * HIGH32
+    return low, np.uint32(np.uint32(127) - bits32(shifted))
+
+
+@kernel()
+def _own_single(m: Any) -> Any:
+    shifted = m * INVERSE32 + ROUNDER32
+    n = np.float64(shifted - ROUNDER32)
+    r = (np.float64(m) - n * LOG2_HIGH) - n * LOG2_LOW
+    c2, c3, c4, c5, c6, c7, c8, c9, _, _, _, _ = DOUBLE
+    q = c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * (c7 + r * (c8 + r * c9))))))
+    return 1.0 + (r + r * r * q)
+
+
+def shared(m: Any) -> Any:
+    """Return the two numbers by which a row with the largest logit ``m`` shifts exponentials."""
     raise NotImplementedError("compiled only")
 
 
-@overload(exp_shifted, inline="always", strict=False)
-def _exp_shifted(x: Any, m: Any, mult: Any) -> Any:  # noqa: ARG001
+def exp_shared(x: Any, a: Any, b: Any) -> Any:
+    """Return exp(x) times the factor of a row, in the type of ``x``."""
+    raise NotImplementedError("compiled only")
+
+
+def own(m: Any) -> Any:
+    """Return what :func:`exp_shared` would give for the largest logit itself, in float64."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(shared, inline="always", strict=False)
+def _shared(m: Any) -> Any:
+    if m == types.float64:
+        return lambda m: (m, np.uint32(0))
+    return lambda m: _shared_single(m)
+
+
+@overload(own, inline="always", strict=False)
+def _own(m: Any) -> Any:
+    if m == types.float64:
+        return lambda m: 1.0 + (m - m)
+    return lambda m: _own_single(m)
+
+
+@overload(exp_shared, inline="always", strict=False)
+def _exp_shared(x: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
     if x == types.float64:
 
-        def double(x, m, mult):  # type: ignore[no-untyped-def]
-            d = x - m
-            lost = lost_by_subtraction(x, m, d)
-            return mult * d, exp_double(mult * d, mult * lost)
+        def double(x, a, b):  # type: ignore[no-untyped-def]  # noqa: ARG001
+            d = x - a
+            return exp_double(d, lost_by_subtraction(x, a, d))
 
         return double
-
-    def single(x, m, mult):  # type: ignore[no-untyped-def]
-        d = mult * (np.float64(x) - m)
-        return d, exp_single(d)
-
-    return single
+    return lambda x, a, b: exp_single(x, a, b)

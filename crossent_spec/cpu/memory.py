@@ -53,3 +53,10 @@ def flat(array: Array, writeable: bool = False) -> Flat:
     extent = 1 + sum(abs(span) for span in spans)
     memory = as_strided(lowest, (extent,), (size,), writeable=writeable)
     return Flat(memory, -sum(span for span in spans if span < 0), steps)
+
+
+def read_only(array: Array) -> Array:
+    """Make every argument of one kind one type to the compiler: contiguous and read-only."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view

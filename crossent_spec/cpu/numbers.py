@@ -12,8 +12,9 @@ import llvmlite.ir as ir
 import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import make_array
 
-from .compiling import EXACT, kernel
+from .compiling import kernel
 
 FLOAT16, BFLOAT16 = types.int16, types.uint16
 
@@ -49,6 +50,50 @@ def larger(_context: Any, a: Any, b: Any) -> Any:
         return builder.call(function, arguments, fastmath=("nnan", "nsz"))
 
     return (a(a, b), code) if a == b else None
+
+
+@intrinsic
+def prefetch(_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of an element that will be read soon; it need not exist."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [address.type],
+            ir.FunctionType(ir.VoidType(), [address.type, number, number, number]),
+        )
+        # To read, into the second level, as data.
+        builder.call(function, [address, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
+
+
+def beyond(m: Any) -> Any:
+    """Tell whether a finite largest logit is too large for the working type's reduction."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(beyond, inline="always", strict=False)
+def _beyond(m: Any) -> Any:
+    if m == types.float64:
+        return lambda m: False  # noqa: ARG005
+    return lambda m: np.float32(2.0**20) < abs(m) < np.float32(np.inf)
+
+
+def rest_limit(m: Any) -> Any:
+    """Return where a sum of exponentials beside the largest is summed without that."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(rest_limit, inline="always", strict=False)
+def _rest_limit(m: Any) -> Any:
+    if m == types.float64:
+        return lambda m: 3.0  # noqa: ARG005
+    return lambda m: 2.0**-20  # noqa: ARG005
 
 
 @kernel()
@@ -142,6 +187,3 @@ def _narrow(value: Any, like: Any) -> Any:  # noqa: ARG001
 def working(stored: np.dtype[Any]) -> np.dtype[Any]:
     """Return the working type of a stored one, as NumPy's."""
     return np.dtype(np.float64 if stored == np.float64 else np.float32)
-
-
-__all__ = ["BFLOAT16", "EXACT", "FLOAT16", "bits64", "from_bits64", "larger", "narrow", "widen"]

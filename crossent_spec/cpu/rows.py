@@ -1,14 +1,13 @@
 """Samples whose classes lie side by side in memory: one row at a time, in lanes along the classes.
 
-Three loops over a row that stays in cache: the largest logit m; e_c = exp(x_c − m) and its sum S;
-the gradient.  Every sum is in float64, so is the exponential's argument, and a loss near zero
-comes from R = S − 1 summed without the largest logit's own term.
+Three loops over a row that stays in cache: the largest logit m; the exponentials' sum; the
+gradient, whose exponentials are computed anew, which is cheaper than to store and load them.  With
+a_c = w_c·t_c the coefficients of the (smoothed) target, A = Σ a_c and R = Σ exp(x_c − m) − 1,
 
-With a_c = w_c·t_c the coefficients of the (smoothed) target and A = Σ a_c,
+    l = Σ_c a_c·(m − x_c) + A·log(1 + R),      ∂l/∂x_c = exp(x_c − m)·A/(1 + R) − a_c,
 
-    l = Σ_c a_c·(m − x_c) + A·log(1 + R),      ∂l/∂x_c = e_c·A/S − a_c,
-
-where for class indices all a_c but the target's are the same for every sample (``base``).
+where for class indices all a_c but the target's are the same for every sample (``base``).  Sums
+are in float64, and an R near zero is summed without the largest logit's own term.
 """
 
 from __future__ import annotations
@@ -19,94 +18,90 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
-from .exponential import exp_shifted
-from .numbers import larger, narrow, widen
+from .exponential import exp_shared, own, shared
+from .numbers import beyond, larger, prefetch, rest_limit
 
-#: Classes whose exponentials are summed before they join the others.
+#: Classes between two looks at the next row.
 BLOCK = 1024
+#: Elements of a cache line.
+LINE = 16
 
-# Kernels of dense targets take the same five arguments: base (class indices with smoothing), and
-# q, w, sharp, uniform (probabilities: a_c = w_c·(sharp·q_c + uniform)); None where absent.
+# Kernels of dense targets take the same five arguments: base (class indices with smoothing) and q
+# (probabilities), None where absent, and w, sharp, uniform: a_c = w_c·(sharp·q_c + uniform).
 
 
 @kernel(lanes=True)
-def peak(x: Any, mult: Any) -> Any:
-    """The logit that is largest once multiplied by ``mult``."""
-    if mult < 0:
-        m = -widen(x[0])
-        for i in range(x.size):
-            m = larger(m, -widen(x[i]))
-        return -m
-    m = widen(x[0])
+def peak(x: Any) -> Any:
+    """The largest logit."""
+    m = x[0]
     for i in range(x.size):
-        m = larger(m, widen(x[i]))
+        m = larger(m, x[i])
     return m
 
 
 @kernel(lanes=True)
-def exponentials(x: Any, m: Any, mult: Any, e: Any) -> Any:
-    """Σ exp(mult·(x_c − m)), each also into ``e``."""
+def exponential_sum(x: Any, a: Any, b: Any) -> Any:
+    """Sum of the exponentials, times the row's factor."""
     total = 0.0
     for i in range(x.size):
-        _, term = exp_shifted(widen(x[i]), m, mult)
-        e[i] = term
-        total += term
+        total += np.float64(exp_shared(x[i], a, b))
     return total
 
 
 @kernel(lanes=True)
 def moments(
-    x: Any, m: Any, mult: Any, e: Any, base: Any, q: Any, w: Any, sharp: Any, uniform: Any
+    x: Any, m: Any, a: Any, b: Any, base: Any, q: Any, w: Any, sharp: Any, uniform: Any
 ) -> Any:
-    """Σ exp(mult·(x_c − m)), Σ a_c·mult·(m − x_c) and, for probabilities, Σ a_c."""
+    """Sum of the exponentials, Σ a_c·(m − x_c) and, for probabilities, Σ a_c."""
     total = 0.0
     below = 0.0
     weights = 0.0
     for i in range(x.size):
-        d, term = exp_shifted(widen(x[i]), m, mult)
-        e[i] = term
-        total += term
+        total += np.float64(exp_shared(x[i], a, b))
+        distance = m - np.float64(x[i])
         if q is not None:
-            a = w[i] * (sharp * np.float64(widen(q[i])) + uniform)
-            weights += a
-            below -= a * d
+            share = w[i] * (sharp * np.float64(q[i]) + uniform)
+            weights += share
+            below += share * distance
         if base is not None:
-            below -= base[i] * d
+            below += base[i] * distance
     return total, below, weights
 
 
-@kernel()
-def exponential_sum(x: Any, m: Any, mult: Any, e: Any) -> Any:
-    """Σ exp(mult·(x_c − m)), block by block; what fits into ``e`` stays there."""
+@kernel(lanes=True)
+def beside_the_peak(x: Any, m: Any, a: Any, b: Any) -> Any:
+    """Sum of the exponentials of all logits that are not the largest, and how many are."""
     total = 0.0
-    for begin in range(0, x.size, BLOCK):
-        end = min(begin + BLOCK, x.size)
-        at = begin if e.size >= x.size else 0
-        total += exponentials(x[begin:end], m, mult, e[at : at + end - begin])
-    return total
+    count = 0
+    for i in range(x.size):
+        other = x[i] != m
+        total += np.float64(exp_shared(x[i], a, b)) if other else 0.0
+        count += 0 if other else 1
+    return total, count
 
 
 @kernel()
-def beside_the_peak(x: Any, m: Any, mult: Any, e: Any) -> Any:
-    """R: the sum of exponentials without the first that is 1."""
-    p = 0
-    while p < x.size - 1 and widen(x[p]) != m:
-        p += 1
-    return exponential_sum(x[:p], m, mult, e) + exponential_sum(x[p + 1 :], m, mult, e)
-
-
-@kernel()
-def scaled(
-    e: Any, factor: Any, s: Any, base: Any, q: Any, w: Any, sharp: Any, uniform: Any, out: Any
+def gradients(
+    x: Any,
+    a: Any,
+    b: Any,
+    factor: Any,
+    s: Any,
+    base: Any,
+    q: Any,
+    w: Any,
+    sharp: Any,
+    uniform: Any,
+    out: Any,
 ) -> None:
-    """Gradient of a row: e_c·factor − s·a_c, rounded once."""
+    """Gradient of a row: exponential·factor − s·a_c, rounded once."""
     for i in range(out.size):
-        g = np.float64(e[i]) * factor
+        g = np.float64(exp_shared(x[i], a, b)) * factor
         if q is not None:
-            g -= s * (w[i] * (sharp * np.float64(widen(q[i])) + uniform))
+            g -= s * (w[i] * (sharp * np.float64(q[i]) + uniform))
         if base is not None:
             g -= s * base[i]
-        out[i] = narrow(g, out[i])
+        out[i] = g
 
 
 @kernel()
@@ -127,95 +122,102 @@ def rows(
     w: Any,
     sharp: Any,
     uniform: Any,
-    mult: Any,
-    precise_below: Any,
     losses: Any,
+    left: Any,
     scale: Any,
-    e: Any,
     out: Any,
     out_start: Any,
     out_step: Any,
 ) -> None:
-    """Losses of the samples from ``begin`` to ``end`` and, with ``out``, the logits' gradient.
+    """Losses of the samples from ``begin`` to ``end`` and, with ``scale``, the logits' gradient.
 
     Parameters
     ----------
     x, x_start, x_step
-        Flat memory of the logits, position of sample 0, distance between samples; the same for
-        ``q`` and ``out``.
+        Flat memory of the logits, position of sample ``begin``, distance between samples; the
+        same for ``q`` and ``out``, which may be ``x``.
     y, keep
         Class indices, and whether a sample counts.
     base, base_sum
         Coefficient of every class that label smoothing gives all samples alike, and their sum.
+    w
+        Class weights, ones where there are none.
     sharp, uniform
         1 − ε and ε/C.
-    precise_below
-        Where S − 1 is less, R is summed anew.
+    left
+        Becomes true for samples that this working type cannot do, which are left as they are.
     scale
-        ∂result/∂l_n.
-    e
-        Memory of one row in the working type or, without ``out``, of one block.
+        ∂result/∂l_n; empty for the losses alone.
     """
-    spare = np.empty(BLOCK, e.dtype)
+    fused = scale.size > 0
     for n in range(begin, end):
-        row = x[x_start + n * x_step : x_start + n * x_step + classes]
+        at = x_start + (n - begin) * x_step
+        row = x[at : at + classes]
         if not keep[n]:
             losses[n] = 0.0
-            if out is not None:
-                for i in range(classes):
-                    out[out_start + n * out_step + i] = narrow(0.0, out[0])
+            if fused:
+                to = out_start + (n - begin) * out_step
+                out[to : to + classes] = 0
             continue
-        m = np.float64(peak(row, mult))
-        probabilities = (
-            None if q is None else q[q_start + n * q_step : q_start + n * q_step + classes]
-        )
+        m = peak(row)
+        if beyond(m):
+            left[n] = True
+            continue
+        top = np.float64(m)
+        q_at = q_start + (n - begin) * q_step
+        probabilities = None if q is None else q[q_at : q_at + classes]
+        a, b = shared(m)
         below = 0.0
         weights = base_sum
-        if q is None and base is None:
-            total = exponential_sum(row, m, mult, e)
-        else:
-            total = 0.0
-            for a in range(0, classes, BLOCK):
-                b = min(a + BLOCK, classes)
-                at = a if e.size >= classes else 0
+        total = 0.0
+        follows = at + x_step if n + 1 < end else at
+        for first in range(0, classes, BLOCK):
+            last = min(first + BLOCK, classes)
+            for i in range(follows + first, follows + last, LINE):
+                prefetch(x, i)
+            if q is None and base is None:
+                total += exponential_sum(row[first:last], a, b)
+            else:
                 part = moments(
-                    row[a:b],
-                    m,
-                    mult,
-                    e[at : at + b - a],
-                    None if base is None else base[a:b],
-                    None if probabilities is None else probabilities[a:b],
-                    None if w is None else w[a:b],
+                    row[first:last],
+                    top,
+                    a,
+                    b,
+                    None if base is None else base[first:last],
+                    None if probabilities is None else probabilities[first:last],
+                    w[first:last],
                     sharp,
                     uniform,
                 )
                 total += part[0]
                 below += part[1]
                 weights += part[2]
-        rest = total - 1.0
-        if rest < precise_below:
-            rest = beside_the_peak(row, m, mult, spare)
-        log_sum = math.log1p(rest)
+        unit = own(m)
+        rest = (total - np.float64(exp_shared(m, a, b))) / unit
+        if rest < rest_limit(m):
+            others, peaks = beside_the_peak(row, m, a, b)
+            rest = others / unit + (peaks - 1)
+        target = top
         spike = 0.0
-        own = m
         if y is not None:
-            spike = sharp if w is None else sharp * w[y[n]]
-            stored_own = widen(row[y[n]])
-            own = np.float64(stored_own)
-            below += spike * (mult * (m - own))
+            target = np.float64(row[y[n]])
+            spike = sharp * w[y[n]]
+            below += spike * (top - target)
             weights += spike
-        losses[n] = below + weights * log_sum
-        if out is not None:
+        losses[n] = below + weights * math.log1p(rest)
+        if fused:
             s = scale[n]
-            gradient = out[out_start + n * out_step : out_start + n * out_step + classes]
-            factor = s * weights / (1.0 + rest)
-            scaled(e, factor, s, base, probabilities, w, sharp, uniform, gradient)
+            to = out_start + (n - begin) * out_step
+            gradient = out[to : to + classes]
+            factor = s * weights / (unit * (1.0 + rest))
+            at_target = 0.0
             if y is not None:
-                target = y[n]
-                others = 0.0 if base is None else base_sum - base[target]
-                if own == m:
-                    g = s * (others - weights * (rest / (1.0 + rest)))
+                beside = 0.0 if base is None else base_sum - base[y[n]]
+                if target == top:
+                    at_target = s * (beside - weights * (rest / (1.0 + rest)))
                 else:
-                    _, e_own = exp_shifted(stored_own, m, mult)
-                    g = e_own * factor - s * (weights - others)
-                gradient[target] = narrow(g, gradient[target])
+                    e = np.float64(exp_shared(row[y[n]], a, b))
+                    at_target = e * factor - s * (weights - beside)
+            gradients(row, a, b, factor, s, base, probabilities, w, sharp, uniform, gradient)
+            if y is not None:
+                gradient[y[n]] = at_target
