@@ -1,8 +1,4 @@
-"""From a canonical problem to results in the caller's dtypes.
-
-Here, and only here, a call goes to the kernels of :mod:`crossent_spec.cpu` or, where there is
-none for it, to the formulas in float64.
-"""
+"""From a canonical problem, through the kernels, to results in the caller's dtypes."""
 
 from __future__ import annotations
 
@@ -41,7 +37,7 @@ Vjp = Callable[..., Gradients]
 
 @dataclass(frozen=True)
 class Formula:
-    """A loss and its gradients by the formulas, the plain or the unit-scaled ones.
+    """Which loss: the plain or the unit-scaled one.
 
     Attributes
     ----------
@@ -51,13 +47,11 @@ class Formula:
         Whether gradient and mean are those of the unit-scaled loss.
     """
 
-    loss: Callable[[formulas.Symbols], Any]
-    gradients: Callable[[formulas.Symbols, Any, str], formulas.SymbolGradients]
     mult: float = 1.0
     unit: bool = False
 
 
-PLAIN = Formula(formulas.loss, formulas.gradients)
+PLAIN = Formula()
 
 
 def symbols(problem: Problem, logits: NDArray[np.float64]) -> formulas.Symbols:
@@ -75,10 +69,10 @@ def symbols(problem: Problem, logits: NDArray[np.float64]) -> formulas.Symbols:
     )
 
 
-def loss_value(problem: Problem, s: formulas.Symbols, formula: Formula = PLAIN) -> Any:
+def loss_value(problem: Problem, s: formulas.Symbols) -> Any:
     """Return the loss in the input's dtype: a scalar, or an array for reduction 'none'."""
     with np.errstate(all="ignore"):
-        value = np.asarray(formula.loss(s))
+        value = np.asarray(formulas.loss(s))
     return round_to(value.reshape(problem.loss_shape), problem.dtype)[()]
 
 
@@ -87,7 +81,6 @@ def symbol_gradients(
     s: formulas.Symbols,
     g: Array,
     names: Sequence[str],
-    formula: Formula = PLAIN,
 ) -> formulas.SymbolGradients:
     """Return the float64 gradients of Σ g·loss that the named arguments need."""
     if problem.reduction == "none":
@@ -95,16 +88,12 @@ def symbol_gradients(
     of = {"target": "q", "weight": "w"}
     wanted = "".join(sorted({of.get(name, "x") for name in names}))
     with np.errstate(all="ignore"):
-        return formula.gradients(s, g, wanted)
+        return formulas.gradients(s, g, wanted)
 
 
 def loss_on_logits(problem: Problem, formula: Formula = PLAIN) -> Any:
     """Return the loss of a problem whose input is the logits."""
-    engine = _engine(problem)
-    if engine is None:
-        return loss_value(problem, _symbols_of(problem), formula)
-    losses = engine.evaluate(problem, formula.mult).losses
-    return _reduced(problem, formula, losses)
+    return reduced_loss(problem, _engine().evaluate(problem, formula.mult).losses, formula)
 
 
 def vjp_on_logits(
@@ -115,7 +104,7 @@ def vjp_on_logits(
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
         g = check_grad_output(grad_output, problem.loss_shape)
-        return _value_and_grad(problem, names, g, formula, None)[1]
+        return _losses_and_gradients(problem, names, g, formula, None)[1]
 
     return loss_on_logits(problem, formula), vjp
 
@@ -131,78 +120,72 @@ def value_and_grad_on_logits(
     names = check_wrt(wrt, ("input", *differentiable(problem)))
     check_out(out, problem, "input" in names)
     g = check_grad_output(grad_output, problem.loss_shape)
-    losses, gradients = _value_and_grad(problem, names, g, formula, out)
-    return _reduced(problem, formula, losses), gradients
+    losses, gradients = _losses_and_gradients(problem, names, g, formula, out)
+    return reduced_loss(problem, losses, formula), gradients
 
 
-def _value_and_grad(
-    problem: Problem, names: Sequence[str], g: Array, formula: Formula, out: Array | None
-) -> tuple[Any, Gradients]:
-    """Return the float64 losses of the samples, and the gradients."""
-    engine = _engine(problem)
-    found: dict[str, Array] = {}
-    others = [name for name in names if engine is None or name != "input"]
-    losses: Any = None
-    if others or engine is None:
-        # Before ``out`` is written, which may be the logits.
-        s = _symbols_of(problem)
-        exact = symbol_gradients(problem, s, g, others, formula)
-        found = target_and_weight(problem, exact)
-        if exact.x is not None:
-            found["input"] = round_to(exact.x.reshape(problem.logits_shape), problem.dtype)
-            if out is not None:
-                out[...] = found["input"]
-                found["input"] = out
-        if engine is None or "input" not in names:
-            with np.errstate(all="ignore"):
-                losses = formulas.unreduced(s)
-    if engine is not None and "input" in names:
-        scale = _logit_scale(problem, g, formula, engine)
-        results = engine.evaluate(problem, formula.mult, scale, out)
-        losses, found["input"] = results.losses, results.gradient
-    return losses, Gradients(**found)
+def jvp_on_logits(problem: Problem, direction: Array) -> Any:
+    """Return the derivative of the loss along a direction of the logits, (N, C, D)."""
+    return reduced_loss(problem, _engine().derivatives_along(problem, direction)[0])
 
 
-def _engine(problem: Problem) -> ModuleType | None:
-    """Return the kernels if they cover a problem.  They bring Numba, imported when first used."""
-    from .cpu import engine
-
-    return engine if problem.logits is not None else None
-
-
-def _symbols_of(problem: Problem) -> formulas.Symbols:
-    assert problem.logits is not None
-    return symbols(problem, to_float64(problem.logits))
+def hvp_on_logits(problem: Problem, direction: Array, grad_output: ArrayLike | None) -> Any:
+    """Return the derivative of the logits' gradient along a direction (N, C, D) of them."""
+    g = check_grad_output(grad_output, problem.loss_shape)
+    return _engine().derivatives_along(problem, direction, sample_scale(problem, g))[1]
 
 
-def _divisor(problem: Problem, formula: Formula) -> float:
-    from .cpu import engine
-
-    return float(problem.targets.keep.size) if formula.unit else engine.denominator(problem)
-
-
-def _reduced(problem: Problem, formula: Formula, losses: Array) -> Any:
-    from .cpu import engine
-
+def reduced_loss(problem: Problem, losses: Array, formula: Formula = PLAIN) -> Any:
+    """Reduce per-sample losses (N, D) in float64 and round the result to the input's dtype."""
     divisor = _divisor(problem, formula) if problem.reduction == "mean" else 1.0
-    value = engine.reduced(losses, divisor, problem.reduction)
+    value = _engine().reduced(losses, divisor, problem.reduction)
     return round_to(np.reshape(value, problem.loss_shape), problem.dtype)[()]
 
 
-def _logit_scale(
-    problem: Problem, g: Array, formula: Formula, engine: ModuleType
-) -> NDArray[np.float64]:
-    """What multiplies every sample's softmax − target, shape (N, D)."""
+def sample_scale(problem: Problem, g: Array, formula: Formula = PLAIN) -> NDArray[np.float64]:
+    """∂(g·loss)/∂l_n, shape (N, D): g_n, g or g over the mean's denominator."""
     samples = problem.targets.keep.shape
     scale = g.reshape(samples) if problem.reduction == "none" else g
-    with np.errstate(all="ignore"):
+    if problem.reduction == "mean" and not formula.unit:
+        with np.errstate(all="ignore"):
+            scale = scale / _divisor(problem, formula)
+    return np.broadcast_to(scale, samples)
+
+
+def _losses_and_gradients(
+    problem: Problem, names: Sequence[str], g: Array, formula: Formula, out: Array | None
+) -> tuple[Array, Gradients]:
+    """Return the float64 losses of the samples, and the gradients."""
+    engine = _engine()
+    scale = sample_scale(problem, g, formula)
+    found: dict[str, Array] = {}
+    beside = [name for name in names if name != "input"]
+    losses = None
+    if beside:
+        # Before ``out`` is written, which may be the logits.
+        losses = engine.evaluate(problem, formula.mult).losses
+        found = engine.weight_and_target(problem, beside, scale, losses, formula.mult)
+    if "input" in names:
         if formula.unit:
             assert problem.logits is not None
             classes = np.float64(problem.logits.shape[1])
             scale = classes / np.sqrt(classes - 1) * scale
-        elif problem.reduction == "mean":
-            scale = scale / engine.denominator(problem)
-    return np.broadcast_to(scale, samples)
+        losses, found["input"] = engine.evaluate(problem, formula.mult, scale, out)
+    if losses is None:
+        losses = engine.evaluate(problem, formula.mult).losses
+    return losses, Gradients(**found)
+
+
+def _engine() -> ModuleType:
+    """Return the kernels.  They bring Numba, which takes its time, when first called."""
+    from .cpu import engine
+
+    return engine
+
+
+def _divisor(problem: Problem, formula: Formula) -> float:
+    """What 'mean' divides by; for the unit-scaled loss the number of elements of the output."""
+    return float(problem.targets.keep.size) if formula.unit else _engine().denominator(problem)
 
 
 def differentiable(problem: Problem) -> tuple[str, ...]:

@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import formulas
 from .dtypes import round_to, to_float64
-from .evaluate import Gradients, loss_on_logits, loss_value, symbols
+from .evaluate import (
+    Gradients,
+    hvp_on_logits,
+    jvp_on_logits,
+    loss_on_logits,
+    loss_value,
+    symbols,
+)
 from .linear import Projection, linear_problem, projected
 from .options import LinearCrossEntropyOptions
 from .problem import (
@@ -71,10 +78,8 @@ def cross_entropy_jvp(
     problem = cross_entropy_problem(input, target, weight, reduction, ignore_index, label_smoothing)
     assert problem.logits is not None
     direction = _tangent(tangent, problem.logits_shape, "tangent")
-    s = symbols(problem, to_float64(problem.logits))
-    return loss_on_logits(problem), _reduced_jvp(
-        problem, s, to_classes_in_middle(direction, problem.logits_shape)
-    )
+    moved = to_classes_in_middle(direction, problem.logits_shape)
+    return loss_on_logits(problem), jvp_on_logits(problem, moved)
 
 
 def cross_entropy_hvp(
@@ -124,13 +129,8 @@ def cross_entropy_hvp(
     problem = cross_entropy_problem(input, target, weight, reduction, ignore_index, label_smoothing)
     assert problem.logits is not None
     direction = _tangent(tangent, problem.logits_shape, "tangent")
-    s = symbols(problem, to_float64(problem.logits))
-    scale = _scale(problem, s, grad_output)
-    with np.errstate(all="ignore"):
-        product = formulas.logit_hvp(
-            s, scale, to_classes_in_middle(direction, problem.logits_shape)
-        )
-    return round_to(product.reshape(problem.logits_shape), problem.dtype)
+    moved = to_classes_in_middle(direction, problem.logits_shape)
+    return hvp_on_logits(problem, moved, grad_output)
 
 
 def linear_cross_entropy_jvp(
@@ -282,11 +282,11 @@ def _refuse(options: LinearCrossEntropyOptions | None) -> None:
         )
 
 
-def _tangent(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
+def _tangent(value: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
     array = float_array(value, name)
     if array.shape != shape:
         raise ValueError(f"{name}: got shape {array.shape}, expected that of its argument, {shape}")
-    return to_float64(array)
+    return array
 
 
 def _directions(tangents: Gradients, projection: Projection) -> tuple[Array, Array, Array | None]:
@@ -307,7 +307,7 @@ def _directions(tangents: Gradients, projection: Projection) -> tuple[Array, Arr
         elif tangent is None:
             found.append(np.zeros(argument.shape))
         else:
-            found.append(_tangent(tangent, argument.shape, f"tangents.{name}"))
+            found.append(to_float64(_tangent(tangent, argument.shape, f"tangents.{name}")))
     features, weight, bias = found
     assert features is not None
     assert weight is not None

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import formulas
 from .evaluate import (
     Formula,
     Gradients,
@@ -81,7 +80,7 @@ def unit_scaled_cross_entropy(
     problem, mult = _problem(
         input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
     )
-    return loss_on_logits(problem, _formula(mult))
+    return loss_on_logits(problem, Formula(mult, unit=True))
 
 
 def unit_scaled_cross_entropy_vjp(
@@ -134,7 +133,7 @@ def unit_scaled_cross_entropy_vjp(
     problem, mult = _problem(
         input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
     )
-    return vjp_on_logits(problem, wrt, _formula(mult))
+    return vjp_on_logits(problem, wrt, Formula(mult, unit=True))
 
 
 def unit_scaled_cross_entropy_value_and_grad(
@@ -188,7 +187,7 @@ def unit_scaled_cross_entropy_value_and_grad(
     problem, mult = _problem(
         input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
     )
-    return value_and_grad_on_logits(problem, wrt, grad_output, _formula(mult))
+    return value_and_grad_on_logits(problem, wrt, grad_output, Formula(mult, unit=True))
 
 
 def _problem(
@@ -222,13 +221,3 @@ def _problem(
             "needs at least two"
         )
     return problem, float(mult)
-
-
-def _formula(mult: float) -> Formula:
-    def loss(s: formulas.Symbols) -> Any:
-        return formulas.unit_loss(formulas.unit_symbols(s, mult))
-
-    def gradients(s: formulas.Symbols, g: Any, of: str) -> formulas.SymbolGradients:
-        return formulas.unit_gradients(formulas.unit_symbols(s, mult), g, of)
-
-    return Formula(loss, gradients, mult, unit=True)

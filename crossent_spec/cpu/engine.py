@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dtypes import native, to_float64
+from ..dtypes import native, round_to, to_float64
 from ..problem import Problem, to_classes_in_middle
-from . import threads
+from .beside import along, target_and_weight
 from .lanes import lanes
-from .memory import Flat, flat, read_only, storage, stored
-from .moving import load, store
+from .memory import read_only
 from .rows import rows
+from .samples import Samples, Views, runs_of
 from .sums import compensated, gathered
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
 
-#: Elements that one thread takes at a time, and that it copies at a time.
-PART, CACHED = 1 << 18, 1 << 16
-#: Fewer classes than this fill no vector well; lanes go along the samples.
-FEW_CLASSES = 64
-#: Samples are taken side by side in multiples of this, and where they lie from RUN of them on.
-LANES, RUN = 16, 256
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+NOTHING = read_only(np.empty(0))
+#: Parts of a batch whose sums over samples are added in order, however many threads there are.
+GROUPS = 16
 
 
-@dataclass(frozen=True)
-class Results:
+class Results(NamedTuple):
     """What kernels return: per-sample losses in float64, and the gradient of the logits."""
 
     losses: Float
     gradient: Array | None
+
+
+class Terms:
+    """What a loss is made of besides logits and probabilities, as kernels take it.
+
+    Attributes
+    ----------
+    y, keep
+        Class indices (N·D,), or ``None``, and whether a sample counts.
+    w
+        Class weights, ones where there are none.
+    sharp, uniform
+        1 − ε and ε/C.
+    base, base_sum
+        (ε/C)·w and its sum, where class indices are smoothed.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        assert problem.logits is not None
+        targets, classes = problem.targets, problem.logits.shape[1]
+        self.keep = read_only(targets.keep.reshape(-1))
+        self.y = None if targets.indices is None else read_only(targets.indices.reshape(-1))
+        weight = problem.weight
+        self.w = read_only(np.ones(classes) if weight is None else to_float64(weight))
+        self.sharp = 1.0 - problem.label_smoothing
+        self.uniform = problem.label_smoothing / classes
+        self.base, self.base_sum = None, 0.0
+        if self.y is not None and problem.label_smoothing != 0:
+            self.base = read_only(self.uniform * self.w)
+            self.base_sum = float(compensated(self.base))
 
 
 def denominator(problem: Problem) -> float:
@@ -46,7 +71,8 @@ def denominator(problem: Problem) -> float:
     if problem.weight is None:
         return float(np.count_nonzero(targets.keep))
     found = np.empty(targets.keep.size)
-    gathered(_weights(problem), _flat_indices(problem), read_only(targets.keep.ravel()), found)
+    y, keep = read_only(targets.indices.reshape(-1)), read_only(targets.keep.reshape(-1))
+    gathered(read_only(to_float64(problem.weight)), y, keep, found)
     return float(compensated(found))
 
 
@@ -73,173 +99,124 @@ def evaluate(
     out
         Where the gradient goes: the logits' documented shape, any layout; may be the logits.
     """
-    assert problem.logits is not None
-    samples, _, positions = problem.logits.shape
-    losses = np.empty((samples, positions))
+    logits, probabilities = problem.logits, problem.targets.probabilities
+    assert logits is not None
+    losses = np.empty((logits.shape[0], logits.shape[2]))
     gradient = None
     if scale is not None:
-        gradient = (
-            out
-            if out is not None
-            else np.empty_like(problem.logits, native(problem.dtype)).reshape(problem.logits_shape)
-        )
-    if losses.size:
-        _Call(problem, mult, losses, scale, gradient).run()
+        gradient = out
+        if out is None:
+            gradient = np.empty_like(logits, native(problem.dtype)).reshape(problem.logits_shape)
+    if not losses.size:
+        return Results(losses, gradient)
+    terms = Terms(problem)
+    wide = mult != 1.0 or any(
+        array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities)
+    )
+    writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
+    samples = Samples((logits, probabilities), writing, DOUBLE if wide else SINGLE, mult)
+    kernel = rows if samples.in_rows else lanes
+    flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))
+    left = np.zeros(losses.size, np.bool_)
+
+    def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
+        kernel(
+            begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6], terms.base,
+            terms.base_sum, terms.w, terms.sharp, terms.uniform, losses.reshape(-1), left,
+            flat_scale, *views[6:],
+        )  # fmt: skip
+        return left[begin:end] if left[begin:end].any() else None
+
+    samples.run(part)
+    # What float32 cannot reduce is still as it was, whatever ``out`` is.
+    runs = runs_of(left)
+    left[:] = False
+    widened = samples.widened()
+    for first, last in runs:
+        for begin in range(first, last, widened.at_once):
+            widened.part(begin, min(begin + widened.at_once, last), part)
     return Results(losses, gradient)
 
 
-class _Call:
-    """The arguments of one call, as kernels take them.
+def weight_and_target(
+    problem: Problem, names: Sequence[str], scale: Float, losses: Float, mult: float = 1.0
+) -> dict[str, Array]:
+    """Evaluate the gradients of class weights and probability targets, those that are named.
 
-    Samples are counted along the batch and, within an item, along the positions.  A part of them
-    is read where it lies if its layout and type are those of the kernel, and is otherwise copied
-    into the working layout and type, as many samples at a time as stay in cache.
+    Parameters
+    ----------
+    scale
+        (N, D) ∂result/∂l_n.
+    losses
+        (N, D) per-sample losses: an index target's mean depends on the weights through its
+        denominator too.
     """
+    logits, targets, weight = problem.logits, problem.targets, problem.weight
+    assert logits is not None
+    found: dict[str, Array] = {}
+    writing = None
+    if "target" in names:
+        assert targets.probabilities is not None
+        found["target"] = np.empty_like(targets.original, native(targets.original.dtype))
+        writing = to_classes_in_middle(found["target"], problem.logits_shape)
+    classes = logits.shape[1]
+    sums = np.zeros((GROUPS, classes if "weight" in names else 0))
+    terms = Terms(problem)
+    flat_scale = read_only(scale.reshape(-1))
 
-    def __init__(
-        self,
-        problem: Problem,
-        mult: float,
-        losses: Float,
-        scale: Float | None,
-        gradient: Array | None,
-    ) -> None:
-        assert problem.logits is not None
-        probabilities = problem.targets.probabilities
-        self.problem, self.mult = problem, mult
-        self.batch, self.classes, self.positions = problem.logits.shape
-        x, q, out = flat(stored(problem.logits)), None, None
-        doubles = {array.dtype.itemsize == 8 for array in (problem.logits, probabilities) if array is not None}
-        self.working = np.dtype(np.float64 if mult != 1.0 or True in doubles else np.float32)
-        self.w = read_only(np.ones(self.classes)) if problem.weight is None else _weights(problem)
-        self.sharp, self.uniform = 1.0 - problem.label_smoothing, 0.0
-        self.y, self.base, self.base_sum = None, None, 0.0
-        if probabilities is None:
-            self.y = _flat_indices(problem)
-            self.base, self.base_sum = _base(problem, self.w)
-        else:
-            q = flat(stored(probabilities))
-            self.uniform = problem.label_smoothing / self.classes
-        if gradient is not None:
-            whole = gradient.view(storage(gradient.dtype))
-            out = flat(to_classes_in_middle(whole, problem.logits_shape), writeable=True)
-        arrays = [x, q, out]
-        if self.positions == 1:
-            # Of one position each, the batch itself is the run along which samples lie.
-            self.positions, self.batch = self.batch, 1
-            arrays = [
-                array and Flat(array.memory, array.start, (0, array.steps[1], array.steps[0]))
-                for array in arrays
-            ]
-        self.x, self.q, self.out = arrays
-        side_by_side = x.steps[2] == 1 and x.steps[1] != 1 and self.positions >= LANES
-        self.in_rows = self.classes >= FEW_CLASSES and not side_by_side
-        self.direct = [array is not None and self._direct(array) for array in arrays]
-        self.keep = read_only(problem.targets.keep.reshape(-1))
-        self.losses = losses.reshape(-1)
-        self.left = np.zeros(self.losses.size, np.bool_)
-        self.scale = read_only(np.empty(0) if scale is None else scale.reshape(-1))
-
-    def _direct(self, array: Flat) -> bool:
-        """Tell whether the kernel can work on an array where it lies."""
-        if array.memory.dtype != self.working or self.mult != 1.0:
-            return False
-        item, classes, position = array.steps
-        if self.in_rows:
-            return classes == 1 and (self.batch == 1 or item == self.positions * position)
-        return position == 1 and self.positions >= RUN
-
-    def run(self) -> None:
-        """Evaluate all samples, in parts that several threads take."""
-        arrays = [array for array in (self.x, self.q, self.out) if array is not None]
-        samples = (PART if sum(self.direct) == len(arrays) else CACHED) // self.classes
-        samples = max(samples, 1) if self.in_rows else max(samples // LANES * LANES, LANES)
-        # Lanes that are read where they lie must not go on into the next item of the batch.
-        within = any(self.direct) and not self.in_rows
-        runs = self.batch if within else 1
-        length = self.batch * self.positions // runs
-        per_run = -(-length // samples)
-
-        def work(first: int, last: int) -> None:
-            for number in range(first, last):
-                run, part = divmod(number, per_run)
-                begin = run * length + part * samples
-                self.part(begin, min(begin + samples, (run + 1) * length))
-
-        threads.in_parts(work, runs * per_run, max(1, PART // (samples * self.classes)))
-
-    def part(self, begin: int, end: int) -> None:
-        """Evaluate some samples."""
-        size = (end - begin) * self.classes
-        layout = (self.classes, 1) if self.in_rows else (1, end - begin)
-        step = 0 if self.in_rows else 1
-        memory = threads.scratch(size * 2, self.working)
-        views: list[Any] = []
-        for number, array in enumerate((self.x, self.q, self.out)):
-            # The gradient of logits that were copied takes their place.
-            held = memory[size:] if number == 1 else memory[:size]
-            if array is None:
-                views += [None if number == 1 else memory[:0], 0, 0]
-            elif self.direct[number]:
-                item, position = divmod(begin, self.positions)
-                start = array.start + item * array.steps[0] + position * array.steps[2]
-                views += [array.memory, start, array.steps[1 if step else 2]]
-            elif array is self.out:
-                views += [held, 0, layout[step]]
-            else:
-                load(
-                    begin, end, self.positions, self.classes, array.memory, array.start,
-                    array.steps, held, layout,
-                )  # fmt: skip
-                if number == 0 and self.mult != 1.0:
-                    held *= self.mult
-                views += [read_only(held), 0, layout[step]]
-        x, q, out = views[:3], views[3:6], views[6:]
-        kernel = rows if self.in_rows else lanes
-        kernel(
-            begin, end, self.classes, *x, self.y, self.keep, *q, self.base, self.base_sum, self.w,
-            self.sharp, self.uniform, self.losses, self.left, self.scale, *out,
+    def part(begin: int, end: int, views: Views, group: int) -> None:
+        target_and_weight(
+            begin, end, classes, *views, terms.keep, terms.y, terms.w, terms.sharp, terms.uniform,
+            flat_scale, sums[group],
         )  # fmt: skip
-        if self.out is not None and not self.direct[2]:
-            for first, last in _runs(~self.left[begin:end]):
-                store(
-                    begin + first, begin + last, self.positions, self.classes, self.out.memory,
-                    self.out.start, self.out.steps, memory[first * layout[0] :], layout,
-                )  # fmt: skip
-        for first, last in _runs(self.left[begin:end]):
-            self.wide.part(begin + first, begin + last)
 
-    @functools.cached_property
-    def wide(self) -> _Call:
-        """The same call in float64."""
-        other = copy.copy(self)
-        other.working = np.dtype(np.float64)
-        other.direct = [False] * 3
-        other.left = np.zeros_like(self.left)
-        return other
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and last + 1 of every run of true values."""
-    if mask.all():
-        return [(0, mask.size)]
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+    if losses.size:
+        reading = (logits, targets.probabilities)
+        Samples(reading, writing, DOUBLE, mult, in_rows=True).run(part, GROUPS)
+    if "weight" in names:
+        assert weight is not None
+        total = sums.sum(axis=0)
+        if terms.y is not None and problem.reduction == "mean":
+            y, kept = terms.y[terms.keep], flat_scale[terms.keep]
+            with np.errstate(all="ignore"):
+                mean = np.float64(compensated(losses.reshape(-1))) / denominator(problem)
+                through = np.bincount(y, kept, classes) * mean
+            # Where no sample has a class, not even an undefined mean matters.
+            total = np.where(np.bincount(y, minlength=classes) > 0, total - through, total)
+        found["weight"] = round_to(total, weight.dtype)
+    return found
 
 
-def _base(problem: Problem, w: Float) -> tuple[Float | None, float]:
-    """Return (ε/C)·w and its sum where classes are smoothed."""
-    if problem.label_smoothing == 0:
-        return None, 0.0
-    base = read_only(problem.label_smoothing / w.size * w)
-    return base, float(compensated(base))
+def derivatives_along(
+    problem: Problem, direction: Array, scale: Float | None = None
+) -> tuple[Float, Array | None]:
+    """Evaluate the derivatives along a direction of the logits, (N, C, D) as these.
 
+    Returns
+    -------
+    moved
+        (N, D) of the per-sample losses.
+    product
+        Of the logits' gradient, in their dtype and documented shape, given ``scale`` (N, D)
+        ∂result/∂l_n.
+    """
+    logits = problem.logits
+    assert logits is not None
+    moved = np.empty((logits.shape[0], logits.shape[2]))
+    product = writing = None
+    if scale is not None:
+        product = np.empty(problem.logits_shape, native(problem.dtype))
+        writing = to_classes_in_middle(product, problem.logits_shape)
+    terms = Terms(problem)
+    flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))
 
-def _weights(problem: Problem) -> Float:
-    assert problem.weight is not None
-    return read_only(to_float64(problem.weight))
+    def part(begin: int, end: int, views: Views, _: int) -> None:
+        along(
+            begin, end, logits.shape[1], *views, terms.keep, terms.y, terms.w, terms.sharp,
+            terms.uniform, flat_scale, moved.reshape(-1),
+        )  # fmt: skip
 
-
-def _flat_indices(problem: Problem) -> NDArray[np.int64]:
-    assert problem.targets.indices is not None
-    return read_only(np.ascontiguousarray(problem.targets.indices).reshape(-1))
+    if moved.size:
+        reading = (logits, problem.targets.probabilities, direction)
+        Samples(reading, writing, DOUBLE, in_rows=True).run(part)
+    return moved, product

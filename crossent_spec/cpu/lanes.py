@@ -202,7 +202,7 @@ def lanes(
                 target = y[at + lane]
                 spike = sharp * w[target]
                 distance = np.float64(m[lane]) - np.float64(x[first + target * x_step + lane])
-                below[lane] += spike * distance
+                below[lane] += spike * distance if sharp != 0 else 0.0
                 weights[lane] += spike
                 at_target[lane] = distance
         for lane in range(count):

@@ -59,7 +59,9 @@ def load(
         else:
             for lane in range(count):
                 for c in range(classes):
-                    to[done + lane + c * to_steps[1]] = widen(x[at + lane * steps[2] + c * steps[1]])
+                    to[done + lane + c * to_steps[1]] = widen(
+                        x[at + lane * steps[2] + c * steps[1]]
+                    )
         done += count
         n += 1
         d = 0

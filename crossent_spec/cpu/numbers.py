@@ -53,7 +53,7 @@ def larger(_context: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def prefetch(_context: Any, array: Any, index: Any) -> Any:
+def prefetch(_context: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
     """Ask for the cache line of an element that will be read soon; it need not exist."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -202,7 +202,8 @@ def rows(
         if y is not None:
             target = np.float64(row[y[n]])
             spike = sharp * w[y[n]]
-            below += spike * (top - target)
+            # Smoothed wholly, the target's class is one like the others, however far away.
+            below += spike * (top - target) if sharp != 0 else 0.0
             weights += spike
         losses[n] = below + weights * math.log1p(rest)
         if fused:

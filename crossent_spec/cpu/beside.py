@@ -1,0 +1,149 @@
+"""Gradients of probability targets and class weights, and derivatives along a direction.
+
+One sample at a time and in float64 throughout, whatever the arrays hold.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .compiling import kernel
+from .exponential import exp_shared
+from .numbers import rest_limit
+from .rows import beside_the_peak, exponential_sum, peak
+
+
+@kernel()
+def log_sum(row: Any) -> Any:
+    """The largest logit m, log(Σ exp(x_c − m)) and Σ exp(x_c − m)."""
+    m = peak(row)
+    rest = exponential_sum(row, m, np.uint32(0)) - (1.0 + (m - m))
+    if rest < rest_limit(m):
+        others, peaks = beside_the_peak(row, m, m, np.uint32(0))
+        rest = others + (peaks - 1)
+    return m, math.log1p(rest), 1.0 + rest
+
+
+@kernel()
+def target_and_weight(
+    begin: Any,
+    end: Any,
+    classes: Any,
+    x: Any,
+    x_start: Any,
+    x_step: Any,
+    q: Any,
+    q_start: Any,
+    q_step: Any,
+    out: Any,
+    out_start: Any,
+    out_step: Any,
+    keep: Any,
+    y: Any,
+    w: Any,
+    sharp: Any,
+    uniform: Any,
+    scale: Any,
+    sums: Any,
+) -> None:
+    """Gradients of the targets into ``out`` and of the weights, added to ``sums``.
+
+    ∂/∂q[n,c] = scale_n·(1 − ε)·w_c·(lse_n − x_c) and, without the part of a mean's denominator,
+    ∂/∂w[c] = Σ_n scale_n·t[n,c]·(lse_n − x_c).  An empty ``out``, or empty ``sums``, is not
+    wanted; ``q`` is ``None`` for class indices ``y``.
+    """
+    for n in range(begin, end):
+        if not keep[n]:
+            continue
+        at = x_start + (n - begin) * x_step
+        row = x[at : at + classes]
+        m, log, _ = log_sum(row)
+        s = scale[n]
+        q_at = q_start + (n - begin) * q_step
+        if out.size > 0:
+            to = out_start + (n - begin) * out_step
+            for c in range(classes):
+                out[to + c] = s * sharp * w[c] * ((m - row[c]) + log)
+        if sums.size > 0:
+            if q is not None:
+                for c in range(classes):
+                    sums[c] += s * (sharp * q[q_at + c] + uniform) * ((m - row[c]) + log)
+            else:
+                if uniform != 0:
+                    for c in range(classes):
+                        sums[c] += s * uniform * ((m - row[c]) + log)
+                sums[y[n]] += s * sharp * ((m - row[y[n]]) + log)
+
+
+@kernel()
+def along(
+    begin: Any,
+    end: Any,
+    classes: Any,
+    x: Any,
+    x_start: Any,
+    x_step: Any,
+    q: Any,
+    q_start: Any,
+    q_step: Any,
+    v: Any,
+    v_start: Any,
+    v_step: Any,
+    out: Any,
+    out_start: Any,
+    out_step: Any,
+    keep: Any,
+    y: Any,
+    w: Any,
+    sharp: Any,
+    uniform: Any,
+    scale: Any,
+    moved: Any,
+) -> None:
+    """Derivative of the losses along ``v`` into ``moved``, of the gradient into ``out``.
+
+    With p the softmax, a_c = w_c·t_c and A = Σ a_c,
+
+        ∂l·v = Σ_c (A·p_c − a_c)·v_c,      (∂²l·v)_c = A·p_c·(v_c − Σ_i p_i·v_i),
+
+    the latter times ``scale``; not wanted if ``out`` is empty.
+    """
+    for n in range(begin, end):
+        to = out_start + (n - begin) * out_step
+        if not keep[n]:
+            moved[n] = 0.0
+            if out.size > 0:
+                for c in range(classes):
+                    out[to + c] = 0.0
+            continue
+        at = x_start + (n - begin) * x_step
+        row = x[at : at + classes]
+        m, _, total = log_sum(row)
+        v_at = v_start + (n - begin) * v_step
+        q_at = q_start + (n - begin) * q_step
+        mean = 0.0
+        weights = 0.0
+        weighted = 0.0
+        for c in range(classes):
+            direction = v[v_at + c]
+            mean += exp_shared(row[c], m, np.uint32(0)) / total * direction
+            if q is not None:
+                a = w[c] * (sharp * q[q_at + c] + uniform)
+                weights += a
+                weighted += a * direction
+            elif uniform != 0:
+                a = w[c] * uniform
+                weights += a
+                weighted += a * direction
+        if y is not None:
+            weights += w[y[n]] * sharp
+            weighted += w[y[n]] * sharp * v[v_at + y[n]]
+        moved[n] = weights * mean - weighted
+        if out.size > 0:
+            factor = scale[n] * weights / total
+            for c in range(classes):
+                e = exp_shared(row[c], m, np.uint32(0))
+                out[to + c] = e * factor * (v[v_at + c] - mean)
