@@ -71,7 +71,7 @@ def target_and_weight(
             if q is not None:
                 for c in range(classes):
                     sums[c] += s * (sharp * q[q_at + c] + uniform) * ((m - row[c]) + log)
-            else:
+            if y is not None:
                 if uniform != 0:
                     for c in range(classes):
                         sums[c] += s * uniform * ((m - row[c]) + log)
