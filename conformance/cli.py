@@ -7,7 +7,6 @@ import fnmatch
 import json
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ import click
 from conformance import adapters, runner
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
+from conformance.driver import Unavailable
 from conformance.environments.cli import env
 from conformance.golden.cli import golden
 from conformance.protocol import Unsupported
@@ -26,6 +26,7 @@ from conformance.terminal import (
     carry_out,
     find_program,
     judging_options,
+    unavailable,
 )
 
 
@@ -161,8 +162,10 @@ def repro(name: str, spec: str) -> None:
     case = _case(name)
     program = find_program(spec)
     try:
-        click.echo(repro.script(case, Path(str(program.adapter))), nl=False)
-    except (ImportError, NotImplementedError, Unsupported) as error:
+        click.echo(repro.script(case, program), nl=False)
+    except Unavailable as error:
+        raise unavailable(program, error) from None
+    except Unsupported as error:
         raise Refused(f"{spec}: {error}") from None
 
 
