@@ -144,7 +144,11 @@ class Environment:
                     raise BusyError(f"{self.label} is being built") from None
                 wait()
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield file.fileno()
+            try:
+                yield file.fileno()
+            finally:
+                # Closing would leave it to children that are about to die.
+                fcntl.flock(file, fcntl.LOCK_UN)
 
     def clear(self) -> None:
         """Remove it, the record first; the caller holds the lock."""
