@@ -250,6 +250,16 @@ def test_an_interruption_leaves_no_environment_and_no_process(monkeypatch):
     assert tiny().state() == "ready"
 
 
+@pytest.mark.usefixtures("folder")
+def test_an_interruption_is_told_and_has_its_own_exit_code(monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("conformance.environments.cli.create", interrupt)
+    error = invoke("env", "create", "tiny", code=130).stderr
+    assert error == "interrupted: tiny==2.0 is not built\n"
+
+
 def wait_until(true):
     deadline = time.monotonic() + 20
     while not true():

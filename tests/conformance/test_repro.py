@@ -16,7 +16,7 @@ import pytest
 import conformance
 from conformance import repro
 from conformance.case import Case
-from conformance.driver import Program
+from conformance.driver import Program, Unavailable
 from conformance.expect import ExactOutput, Expected, ExpectedStep, Reading
 from conformance.layout import place
 from conformance.protocol import Adapter, Array, Call, Unsupported
@@ -157,6 +157,32 @@ def test_the_head_says_what_was_run():
 def test_an_adapter_of_another_system_is_refused():
     with pytest.raises(Unsupported):
         script("ce/index/4x10/f32/mean", "unit_scaling")
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "text"),
+    [
+        ("pass", Unsupported, "this adapter does not write reproduction scripts"),
+        ("def script(self, call, step): 1 / 0", Unavailable, "ZeroDivisionError: division by zero"),
+        ("def script(self, call, step): import os; os._exit(3)", Unavailable, "with status 3"),
+    ],
+)
+def test_an_adapter_that_writes_no_script_is_told(tmp_path, body, error, text):
+    adapter = tmp_path / "mine.py"
+    adapter.write_text(
+        "from conformance import protocol\n\n\n"
+        "class Adapter(protocol.Adapter):\n"
+        "    def describe(self):\n"
+        "        return {'name': 'mine', 'systems': [], 'versions': {}}\n\n"
+        f"    {body}\n"
+    )
+    with pytest.raises(error, match=text):
+        repro.script(Case(), Program.of_adapter("mine", str(adapter)))
+
+
+def test_a_program_of_another_kind_writes_no_script():
+    with pytest.raises(Unsupported, match="Python files"):
+        repro.script(Case(), Program.of_command("node x"))
 
 
 # Judgement that the script prints, on requests made by hand -------------------------------------
