@@ -63,7 +63,7 @@ def create_command(
         try:
             with _progress(manifest.label) as show:
                 built = create(manifest, show, again=rebuild)
-        except BuildError as error:
+        except (BuildError, OSError) as error:  # a full disk, a cache that is not writable
             failed.append(manifest.label)
             click.secho(f"{manifest.label} is not built: {error}", fg="red", err=True)
         except KeyboardInterrupt:
