@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ..resume import digest
 from ..terminal import (
     Assignment,
     Refused,
@@ -27,7 +28,7 @@ from .read import read_folder
 from .select import select
 from .vector import Vector
 from .verify import verify as verify_files
-from .write import make_all, render_all, replace_files
+from .write import VECTORS, make_all, render_all, replace_files
 
 _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
 
@@ -143,6 +144,7 @@ def run(
             cases,
             name=("crossent", "golden", "run"),
             examine=Examiner(folder),
+            basis=digest(sorted((folder / VECTORS).glob("*.json"))),
         )
     )
 

@@ -331,9 +331,9 @@ def test_a_program_that_speaks_no_protocol_is_unavailable(monkeypatch, code, tex
 
 
 def test_a_line_without_an_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr(driver, "_LINE_LIMIT", 1 << 16)
+    monkeypatch.setattr(driver, "_REPLY_LIMIT", 1 << 16)
     code = "import sys\nwhile True: sys.stdout.write('x' * 4096)"
-    with pytest.raises(Unavailable, match="floods stdout"):
+    with pytest.raises(Unavailable, match="the reply is too long: over .* and no end"):
         Worker(Program("x", (sys.executable, "-c", code))).start()
 
 
