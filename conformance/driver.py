@@ -220,6 +220,10 @@ class Worker:
             )
         return reply
 
+    def kill(self) -> None:
+        """End the process at once."""
+        self._stop(0.0)
+
     def close(self) -> None:
         """Let the process go, and see that it does."""
         if self._process is not None:

@@ -354,6 +354,8 @@ def _work(connection: Connection, seat: _Seat, examine: Examine) -> None:
         while seat.failed_starts < _START_ATTEMPTS:
             index, case = connection.recv()
             result = examine(case, seat.ask)
+            if result.verdict == "crash":
+                seat.worker.kill()  # it runs on if only what its reply says breaks the protocol
             late = seat.late_failure
             if late and before and before.result.verdict in HARMLESS:
                 changed = replace(before.result, verdict=late.kind, message=late.detail, outputs=())
