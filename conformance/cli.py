@@ -16,6 +16,7 @@ from conformance import adapters, runner
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
 from conformance.golden.cli import golden
+from conformance.load.cli import load
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
 from conformance.terminal import (
@@ -210,4 +211,5 @@ def _case(name: str) -> Case:
 
 
 main.add_command(golden)
+main.add_command(load)
 main.add_command(strength)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 
@@ -18,7 +19,10 @@ def write_whole(path: Path, content: str) -> None:
         path.write_bytes(data)
         return
     target = path.resolve()  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    prefix = f".{target.name}."
+    for left in leftovers(target.parent, prefix):
+        left.unlink(missing_ok=True)
+    temporary = target.with_name(f"{prefix}{os.getpid()}")
     try:
         write_synced(temporary, data)
         with contextlib.suppress(FileNotFoundError):
@@ -27,6 +31,26 @@ def write_whole(path: Path, content: str) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(target.parent)
+
+
+def leftovers(folder: Path, prefix: str, suffix: str = "") -> list[Path]:
+    """Return what is named by a prefix, the id of a process that is no more, and a suffix."""
+    name = re.compile(re.escape(prefix) + "([0-9]+)" + re.escape(suffix))
+    return [
+        path
+        for path in folder.iterdir()
+        if (match := name.fullmatch(path.name)) and not _runs(int(match[1]))
+    ]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_synced(path: Path, data: bytes) -> None:

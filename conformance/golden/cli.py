@@ -62,7 +62,10 @@ def regenerate(into: Path | None, jobs: int | None) -> None:
     with _progress("proving", len(cases)) as advance:
         vectors = make_all(cases, jobs, advance)
     files = render_all(vectors)
-    replace_files(folder, files)
+    try:
+        replace_files(folder, files)
+    except OSError as error:
+        raise BadFiles(f"{folder} cannot be written: {error.strerror}; nothing changed") from None
     for system, count in Counter(vector.case.system for vector in vectors).items():
         click.echo(f"{count:6} vectors of {system}")
     size = sum(map(len, files.values()))
