@@ -130,9 +130,9 @@ def _swap(new: Path, old: Path) -> None:
         old.rename(aside)
         try:
             new.rename(old)
-        except OSError:
-            aside.rename(old)
-            raise
+        finally:
+            if not old.exists():
+                aside.rename(old)
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -32,7 +32,7 @@ def test_half_a_surrogate_pair_is_written_as_json_spells_it(tmp_path):
 
 def test_only_what_dead_processes_left_is_left_over(tmp_path):
     dead = dead_process()
-    names = [f".x.{dead}", f".x.{os.getpid()}", f".x.{dead}.bak", f".y.{dead}", "x", f"x.{dead}"]
+    names = [f".x.{dead}", f".x.{os.getppid()}", f".x.{dead}.bak", f".y.{dead}", "x", f"x.{dead}"]
     for name in names:
         (tmp_path / name).write_text("")
     assert leftovers(tmp_path, ".x.") == [tmp_path / names[0]]
