@@ -32,7 +32,7 @@ class Size:
     threads: int = 16
     rounds: int = 40
     children: int = 32
-    samples: int = 20_000
+    samples: int = 8_000
     steps: int = 50
     headroom: int = 1 << 30
     kills: int = 50
