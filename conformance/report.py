@@ -18,6 +18,7 @@ from rich.text import Text
 
 from conformance.case import Case
 from conformance.clauses import CATALOGUE, PAGES, by_id
+from conformance.files import write_whole
 from conformance.result import HARMLESS, VERDICTS, Result, Run
 
 #: Names the form of the JSON file, which ``schemas/result.schema.json`` describes.
@@ -60,6 +61,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         "adapter": run.adapter,
         "versions": run.versions,
+        **({"fingerprint": run.fingerprint} if run.fingerprint else {}),
         "complete": run.complete,
         "seconds": round(run.seconds, 3),
         "summary": {
@@ -73,15 +75,21 @@ def to_json(run: Run) -> dict[str, Any]:
 def write_json(run: Run, path: Path) -> None:
     """Write a run to a file, which at no time holds half of it."""
     text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, text)
+
+
+def from_json(data: dict[str, Any]) -> Run:
+    """Return the run of which :func:`to_json` gave the data."""
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema: got {data['schema']!r}, expected {SCHEMA!r}")
+    return Run(
+        adapter=str(data["adapter"]),
+        versions={str(name): str(version) for name, version in data["versions"].items()},
+        results=[Result.from_json(item) for item in data["results"]],
+        seconds=float(data["seconds"]),
+        complete=bool(data["complete"]),
+        fingerprint={str(name): str(text) for name, text in data.get("fingerprint", {}).items()},
+    )
 
 
 def console() -> Console:

@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from .corpus import clauses_by_rarity
 from .driver import WorkerFailure
 from .expect import ExactOutput, Expected, ExpectedStep, Reading
-from .protocol import decode
+from .protocol import Array, decode
 from .request import Request
 from .result import OutputResult, Result
+from .text import printable
 from .values import numpy_dtype
 
 Float = NDArray[np.float64]
+
+#: What is raised without the framework having refused the call: the adapter's own mistake, and
+#: the end of the memory.
+_NO_REFUSAL = ("AdapterError", "MemoryError")
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,10 @@ def judge(request: Request, expected: Expected, reply: Any) -> Result:
         return Result(case.id, clauses, reply.kind, reply.detail)
     try:
         verdict, message, outputs = _judge(request, expected, reply)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         verdict, outputs = "crash", ()
         message = f"the worker's reply breaks the protocol: {type(error).__name__}: {error}"
-    return Result(case.id, clauses, verdict, message, outputs)
+    return Result(case.id, clauses, verdict, printable(message), outputs)
 
 
 def _judge(
@@ -92,8 +97,7 @@ def _judge_step(
         return "unsupported", str(answer["reason"])
     if outcome == "raised":
         raised = f"{answer['type']}: {answer['message']}"
-        # The adapter's own mistake is no refusal by the framework.
-        if step.raises == "no" or answer["type"] == "AdapterError":
+        if step.raises == "no" or answer["type"] in _NO_REFUSAL:
             return "error", raised
         if step.raises == "may":
             outputs.append(OutputResult("call", number, True, reading="refused with an error"))
@@ -119,7 +123,7 @@ def _judge_step(
 def _judge_output(
     label: str, number: int, exact: ExactOutput, message: dict[str, Any], optional: bool
 ) -> OutputResult:
-    got = decode(message)
+    got = _decode(message)
     if got.dtype != exact.dtype:
         detail = f"has dtype {got.dtype}, expected {exact.dtype}"
         return OutputResult(label, number, False, math.inf, math.inf, "", detail)
@@ -213,10 +217,15 @@ def _where_wrong(
     return text
 
 
+def _decode(message: dict[str, Any]) -> Array:
+    """Decode an array of a reply, which has no layout: strides could make much of few bytes."""
+    return decode({name: message[name] for name in ("dtype", "shape", "data")})
+
+
 def _shown(answer: dict[str, Any]) -> str:
     loss = answer.get("arrays", {}).get("loss")
     if loss is None:
         return "returned nothing"
-    array = decode(loss)
+    array = _decode(loss)
     data = array.data.view(ml_dtypes.bfloat16) if array.dtype == "bfloat16" else array.data
     return f"returned {array.dtype} {np.array2string(data.astype(np.float64), threshold=6)}"

@@ -281,6 +281,9 @@ class TestJudge:
         raised = {"outcome": "raised", "type": "ValueError", "message": "why"}
         request, found = expected("ce/index/3x4/f32/mean,bad=target-length")
         assert judge(request, found, {"steps": [raised], "modified": []}).verdict == "pass"
+        for kind in ("MemoryError", "AdapterError"):  # not the framework's word on the call
+            answer = {"steps": [{**raised, "type": kind}], "modified": []}
+            assert judge(request, found, answer).verdict == "error"
         loss = {"outcome": "ok", "arrays": {"loss": encode(Array(np.float32([1]), "float32"))}}
         accepted = judge(request, found, {"steps": [loss], "modified": []})
         assert accepted.verdict == "accepts-invalid"
