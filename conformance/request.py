@@ -16,10 +16,8 @@ from .values import Values, numpy_dtype
 _OPTIONS: dict[str, dict[str, Any]] = {
     "absent": {},
     "auto": {},
-    **{f"chunk{size}": {"batch_chunk_size": size} for size in (1, 2, 3, 5, 64)},
     "whole": {"batch_chunk_size": 4096},
     "aspect": {"chunking_method": "aspect_ratio"},
-    "aspect4": {"chunking_method": "aspect_ratio:4"},
     **{policy: {"acc_policy": policy} for policy in ("accurate", "balanced", "compact")},
 }
 #: Given with acc_dtype="float32" for 16-bit input: named alone, unlike "auto", they would
@@ -130,7 +128,7 @@ def _arguments(case: Case) -> dict[str, Any]:
         if getattr(case, name) != "absent":
             arguments[name] = getattr(case, name) == "true"
     if case.has_options:
-        options = dict(_OPTIONS[case.options])
+        options = _options(case.options)
         if case.options in _POLICIES and case.dtype in ("f16", "bf16"):
             options["acc_dtype"] = "float32"
         if case.options.startswith("chunk") or case.options == "whole":
@@ -139,6 +137,14 @@ def _arguments(case: Case) -> dict[str, Any]:
             options["allow_retain_graph"] = True
         arguments["options"] = options
     return arguments
+
+
+def _options(name: str) -> dict[str, Any]:
+    if name in _OPTIONS:
+        return dict(_OPTIONS[name])
+    if name.startswith("chunk"):
+        return {"batch_chunk_size": int(name.removeprefix("chunk"))}
+    return {"chunking_method": f"aspect_ratio:{name.removeprefix('aspect')}"}
 
 
 def _arrays(case: Case, values: Values, arguments: dict[str, Any]) -> dict[str, NDArray[Any]]:

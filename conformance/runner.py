@@ -30,7 +30,7 @@ from conformance.worker import die_with_parent
 #: Seconds that a framework may take for one case.
 TIMEOUT = 20.0
 #: A lane gives up when its worker could not be started this often in a row.
-_START_ATTEMPTS = 3
+START_ATTEMPTS = 3
 
 Reply = Message | WorkerFailure
 #: Sends a request to the framework, and returns how to wait for the reply.
@@ -270,8 +270,8 @@ def _no_interrupt() -> Iterator[None]:
 # From here on: what runs in a lane's process.
 
 
-class _Seat:
-    """A lane's worker, started again where it crashed or hung."""
+class Seat:
+    """A worker, started again where it crashed or hung."""
 
     def __init__(self, program: Program, timeout: float) -> None:
         self.worker = Worker(program)
@@ -296,7 +296,7 @@ def _lane_main(connection: Connection, program: Program, timeout: float, examine
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     die_with_parent(signal.SIGTERM)
-    seat = _Seat(program, timeout)
+    seat = Seat(program, timeout)
     try:
         try:
             _work(connection, seat, examine)
@@ -306,11 +306,11 @@ def _lane_main(connection: Connection, program: Program, timeout: float, examine
         seat.worker.close()
 
 
-def _work(connection: Connection, seat: _Seat, examine: Examine) -> None:
+def _work(connection: Connection, seat: Seat, examine: Examine) -> None:
     """Judge what comes, until there is no more."""
     try:
         connection.send(seat.worker.start())
-        while seat.failed_starts < _START_ATTEMPTS:
+        while seat.failed_starts < START_ATTEMPTS:
             index, case = connection.recv()
             result = examine(case, seat.ask)
             connection.send(_Done(index, replace(result, seconds=seat.worker.elapsed)))
