@@ -15,6 +15,7 @@ import click
 from conformance import adapters, runner
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
+from conformance.fuzz.cli import fuzz
 from conformance.golden.cli import golden
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
@@ -209,5 +210,6 @@ def _case(name: str) -> Case:
         raise Refused(str(error)) from None
 
 
+main.add_command(fuzz)
 main.add_command(golden)
 main.add_command(strength)

@@ -98,19 +98,36 @@ def build(case: Case) -> Request:
     """Build the request of a case: the same bytes on any machine."""
     arguments = _arguments(case)
     plain = _arrays(case, Values(case), arguments)
-    names = list(plain)
     if case.script == "stale":
         second = _arrays(case, Values(case, ".2"), arguments)
         plain.update({f"{name}.2": second[name] for name in ("input", "target")})
     grad_output = Values(case).grad_output()
     if grad_output is not None:
         plain["grad_output"] = grad_output
+    return assemble(case, plain, arguments)
+
+
+def assemble(
+    case: Case, plain: dict[str, NDArray[Any]], arguments: dict[str, Any] | None = None
+) -> Request:
+    """Build a request of given numbers instead of the case's own.
+
+    Parameters
+    ----------
+    case
+        Everything else: dtype, layouts, steps.
+    plain
+        Arrays of float64 or int64 by name.
+    arguments
+        Scalar arguments; by default the case's.
+    """
+    names = [name for name in plain if name != "grad_output" and not name.endswith(".2")]
     return Request(
         case=case,
         arrays={name: _view(case, name, values) for name, values in plain.items()},
-        arguments=arguments,
+        arguments=_arguments(case) if arguments is None else arguments,
         wrt=_wrt(case, names),
-        steps=_steps(case, names, grad_output is not None),
+        steps=_steps(case, names, "grad_output" in plain),
     )
 
 

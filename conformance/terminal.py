@@ -139,7 +139,7 @@ def carry_out(
                 **hooks,
             )
     except Unavailable as error:
-        raise Refused(_unavailable(program, error)) from None
+        raise Refused(unavailable(program, error)) from None
     except runner.NothingToRunError as error:
         raise Refused(
             f"{program.name} implements {error}, and none of the {len(cases)} cases is about that"
@@ -205,7 +205,8 @@ def result_progress(count: int) -> Iterator[dict[str, Any]]:
         yield {"on_start": on_start, "on_result": on_result}
 
 
-def _unavailable(program: Program, error: Unavailable) -> str:
+def unavailable(program: Program, error: Unavailable) -> str:
+    """Say why a program cannot be run, and what would help."""
     lines = [f"{program.name} cannot be run: {error}", f"  tried: {program.line}"]
     if program.adapter is not None:
         if error.module is not None:
