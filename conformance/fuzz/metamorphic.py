@@ -103,7 +103,7 @@ def _number(case: Case, bound: int, what: str) -> int:
 
 
 def _of(side: int, name: str, change: Callable[[Any], Any] = lambda value: value) -> Linear:
-    return lambda outputs, number: change(outputs[side][name])
+    return lambda outputs, _: change(outputs[side][name])
 
 
 def _times(side: int, name: str, factor: Any) -> Linear:
@@ -216,15 +216,18 @@ def absent(case: Case, arrays: dict[str, Array]) -> Derived | None:
         return _of(1, name, lambda value: np.delete(value, place, axis=0))
 
     by_row = ["input", *(["loss"] if _unreduced(case) else [])]
-    equations = []
-    for name in ["loss", *_gradients(case, arrays)]:
-        equations.append(
-            Equation(name, _of(0, name), rest(name) if name in by_row else _of(1, name))
+    equations = [
+        Equation(name, _of(0, name), rest(name) if name in by_row else _of(1, name))
+        for name in ["loss", *_gradients(case, arrays)]
+    ]
+    equations += [
+        Equation(
+            f"{name} of the ignored row",
+            _of(1, name, lambda value: np.atleast_1d(value[place])),
+            _of(1, name, lambda value: 0 * np.atleast_1d(value[place])),
         )
-    for name in by_row:
-        own = _of(1, name, lambda value: np.atleast_1d(value[place]))
-        nothing: Linear = lambda outputs, number, own=own: 0 * own(outputs, number)  # noqa: E731
-        equations.append(Equation(f"{name} of the ignored row", own, nothing))
+        for name in by_row
+    ]
     return Derived((Call(case, arrays), Call(changed, longer)), tuple(equations))
 
 
@@ -385,7 +388,7 @@ def _projected(case: Case, arrays: dict[str, Array], *, identity: bool) -> Deriv
         "linear_weight": lambda got, number: (of_logits(got).T @ number(features)).reshape(
             arrays["linear_weight"].shape
         ),
-        "linear_bias": lambda got, number: of_logits(got).sum(axis=0).reshape(case.classes),
+        "linear_bias": lambda got, _: of_logits(got).sum(axis=0).reshape(case.classes),
     }
     return Derived(
         (Call(case, coarse), Call(plain, rest)),

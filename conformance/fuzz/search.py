@@ -10,7 +10,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, Verbosity, assume, given, seed, settings
 from hypothesis import strategies as st
@@ -99,6 +99,8 @@ def symptom(result: Result) -> Symptom:
     line = result.message.partition("\n")[0]
     line = re.sub(r" at \[[\d, ]*\]", "", line)
     line = re.sub(r" \(\d+ of \d+ elements are wrong\)", "", line)
+    line = re.sub(r"(did not raise; returned).*", r"\1", line)
+    line = re.sub(r"\[[\d, ]*\]|\([\d, ]*\)", "#", line)  # shapes
     return result.verdict, re.sub(r"-?\d[\d.]*(e[+-]?\d+)?", "#", line)
 
 
