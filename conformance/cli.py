@@ -16,6 +16,7 @@ from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
 from conformance.driver import Unavailable
 from conformance.environments.cli import env
+from conformance.fuzz.cli import fuzz
 from conformance.golden.cli import golden
 from conformance.load.cli import load
 from conformance.protocol import Unsupported
@@ -215,6 +216,7 @@ def _case(name: str) -> Case:
 
 
 main.add_command(env)
+main.add_command(fuzz)
 main.add_command(golden)
 main.add_command(load)
 main.add_command(strength)
