@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,12 @@ def to_json(run: Run) -> dict[str, Any]:
 
 def write_json(run: Run, path: Path) -> None:
     """Write a run to a file, which at no time holds half of it."""
-    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    replace_file(path, json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a text that ends in one newline to a file, which at no time holds half of it."""
+    text = text.rstrip("\n") + "\n"
     if path.exists() and not path.is_file():  # a pipe or a device
         path.write_text(text, encoding="utf-8")
         return
@@ -92,7 +97,15 @@ def console() -> Console:
     return made
 
 
-def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int = 10) -> None:
+def print_run(
+    out: Console,
+    run: Run,
+    *,
+    again: str,
+    repro: str = "",
+    limit: int = 10,
+    expected: Container[str] = (),
+) -> None:
     """Print a run for a person.
 
     Parameters
@@ -107,10 +120,17 @@ def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int
         What ``crossent repro CASE`` must be told to reproduce a case, if it can.
     limit
         How many failing cases to show.
+    expected
+        Ids of failing cases that are no news, and not shown.
     """
     out.print(table(run.results, gap=2 if out.width >= 90 else 1))
     out.print()
-    print_failures(out, run.results, again=again, repro=repro, limit=limit)
+    news = [
+        result
+        for result in run.results
+        if result.verdict in HARMLESS or result.case not in expected
+    ]
+    print_failures(out, news, again=again, repro=repro, limit=limit)
     print_readings(out, run.results)
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     out.print(Text(f"{run.adapter}: {versions}"))

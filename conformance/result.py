@@ -94,6 +94,21 @@ class Result:
             ],
         }
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Result:
+        """Return the result that :meth:`to_json` wrote."""
+        outputs = (
+            {**item, "ulps": float(item["ulps"]), "bound_fraction": float(item["bound_fraction"])}
+            for item in data["outputs"]
+        )
+        return cls(
+            **{
+                **data,
+                "clauses": tuple(data["clauses"]),
+                "outputs": tuple(OutputResult(**item) for item in outputs),
+            }
+        )
+
 
 @dataclass
 class Run:
@@ -109,6 +124,19 @@ class Run:
     def exit_code(self) -> int:
         """0 when nothing but pass and unsupported occurred, else 1."""
         return int(any(result.verdict not in HARMLESS for result in self.results))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Run:
+        """Return the run that a result file holds; raise KeyError, TypeError or ValueError."""
+        for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
+            raise ValueError(f"summary: got {name!r}, which is no verdict")
+        return cls(
+            data["adapter"],
+            data["versions"],
+            [Result.from_json(item) for item in data["results"]],
+            data["seconds"],
+            data["complete"],
+        )
 
 
 def _number(value: float) -> float | str:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import adapters, report, runner
+from conformance import adapters, expected, report, runner
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
 from conformance.result import HARMLESS, Result
@@ -52,11 +52,17 @@ class Assignment:
     json_file: Path | None
     timeout: float
     limit: int
+    expect_file: Path | None
+    write_expect_file: Path | None
 
     def program(self) -> Program:
         """Return the program to start; refuse what the options do not allow."""
-        if self.json_file is not None and not self.json_file.absolute().parent.is_dir():
-            raise Refused(f"--json: there is no folder {self.json_file.absolute().parent}")
+        if self.expect_file is not None and self.write_expect_file is not None:
+            raise click.UsageError("--expect and --write-expect exclude each other")
+        for option, file in (("json", self.json_file), ("write-expect", self.write_expect_file)):
+            if file is not None and not file.absolute().parent.is_dir():
+                raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+        self.expectations()
         if self.command is None:
             return find_program(self.adapter or "embedded", self.python)
         if self.adapter is not None or self.python is not None:
@@ -65,6 +71,16 @@ class Assignment:
             return Program.of_command(self.command)
         except ValueError as error:
             raise Refused(f"--command: {error}") from None
+
+    def expectations(self) -> list[expected.Entry] | None:
+        """Return the expected failures, from the file to judge by or the one to be written."""
+        file = self.expect_file or self.write_expect_file
+        if file is None or (self.expect_file is None and not file.exists()):
+            return None
+        try:
+            return expected.read(file)
+        except expected.BadExpectFile as error:
+            raise Refused(str(error)) from None
 
 
 def judging_options(command: Command) -> Command:
@@ -100,6 +116,7 @@ def judging_options(command: Command) -> Command:
             show_default=True,
             help="How many failing cases are printed.",
         ),
+        *expected.options(),
     ]
     for option in reversed(options):
         command = option(command)
@@ -150,6 +167,13 @@ def carry_out(
         report.write_json(result, assignment.json_file)
     if defect:
         raise Defect(defect)
+    expect_file = assignment.expect_file or assignment.write_expect_file
+    entries = assignment.expectations()
+    if assignment.write_expect_file is not None:
+        if not result.complete:
+            raise Refused(f"{expect_file} is not written: the run is incomplete")
+        entries = expected.update(assignment.write_expect_file, result)
+    expectation = None if entries is None else expected.judge(result.results, entries)
     by_command = assignment.command is not None
     again = ["--command", assignment.command or ""] if by_command else [program.name]
     report.print_run(
@@ -158,8 +182,12 @@ def carry_out(
         again=shlex.join([*name, *again]),
         repro="" if by_command else shlex.join(["--adapter", program.name]),
         limit=assignment.limit,
+        expected=expectation.covered if expectation else (),
     )
-    return result.exit_code or (0 if result.complete else INTERRUPTED)
+    if expectation and expect_file:
+        expected.show(report.console(), expectation, expect_file, assignment.limit)
+    exit_code = expectation.exit_code if expectation else result.exit_code
+    return exit_code or (0 if result.complete else INTERRUPTED)
 
 
 def find_program(adapter: str, python: str | None = None) -> Program:
