@@ -192,17 +192,19 @@ def print_failures(
             shown += 1
             out.print(Text.assemble((verdict, "bold red"), "  ", result.case), soft_wrap=True)
             _print_indented(out, _clip(result.message))
-            if repro:
-                command = f"    crossent repro '{result.case}' {repro}"
-            else:
-                command = f"    {again} -k '{result.case}'"
-            out.print(Text(command, "cyan"), soft_wrap=True)
+            command = command_for(result.case, again=again, repro=repro)
+            out.print(Text(f"    {command}", "cyan"), soft_wrap=True)
         left = len(alike) - ALIKE
         if left > 0:
             out.print(f"    ... and {left} more like it")
         if clause:
             _print_indented(out, departure(clause, alike[0].case))
         out.print()
+
+
+def command_for(case: str, *, again: str, repro: str) -> str:
+    """Return the command that shows one case: as a script if there can be one, else once more."""
+    return f"crossent repro '{case}' {repro}" if repro else f"{again} -k '{case}'"
 
 
 def failure_kinds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:

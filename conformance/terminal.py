@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import adapters, expected, report, runner
+from conformance import adapters, expected, junit, report, runner
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
 from conformance.result import HARMLESS, Result
@@ -54,12 +54,17 @@ class Assignment:
     limit: int
     expect_file: Path | None
     write_expect_file: Path | None
+    junit_file: Path | None
 
     def program(self) -> Program:
         """Return the program to start; refuse what the options do not allow."""
         if self.expect_file is not None and self.write_expect_file is not None:
             raise click.UsageError("--expect and --write-expect exclude each other")
-        for option, file in (("json", self.json_file), ("write-expect", self.write_expect_file)):
+        for option, file in (
+            ("json", self.json_file),
+            ("write-expect", self.write_expect_file),
+            ("junit", self.junit_file),
+        ):
             if file is not None and not file.absolute().parent.is_dir():
                 raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
         self.expectations()
@@ -117,6 +122,13 @@ def judging_options(command: Command) -> Command:
             help="How many failing cases are printed.",
         ),
         *expected.options(),
+        click.option(
+            "--junit",
+            "junit_file",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, writable=True, path_type=Path),
+            help="Write JUnit XML; failures that --expect names are skipped there.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -176,13 +188,18 @@ def carry_out(
     expectation = None if entries is None else expected.judge(result.results, entries)
     by_command = assignment.command is not None
     again = ["--command", assignment.command or ""] if by_command else [program.name]
+    commands = {
+        "again": shlex.join([*name, *again]),
+        "repro": "" if by_command else shlex.join(["--adapter", program.name]),
+    }
+    if assignment.junit_file is not None:
+        junit.write(result, assignment.junit_file, judgement=expectation, **commands)
     report.print_run(
         report.console(),
         result,
-        again=shlex.join([*name, *again]),
-        repro="" if by_command else shlex.join(["--adapter", program.name]),
         limit=assignment.limit,
         expected=expectation.covered if expectation else (),
+        **commands,
     )
     if expectation and expect_file:
         expected.show(report.console(), expectation, expect_file, assignment.limit)
