@@ -19,11 +19,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from conformance.protocol import PROTOCOL_VERSION
+from conformance.versions import Pin
 
 #: Seconds that a worker may take to import its framework.
 START_LIMIT = 120.0
@@ -83,11 +85,23 @@ class Program:
         The command line.
     adapter
         The adapter's file, or None for a program of another kind.
+    variables
+        Environment variables, beside those of this process.
+    pin
+        The version that its framework must have, if one was asked for.
+    remedy
+        What a person can do where it cannot be run.
+    note
+        What a person should know before it is run.
     """
 
     name: str
     command: tuple[str, ...]
     adapter: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+    pin: Pin | None = None
+    remedy: str = ""
+    note: str = ""
 
     @classmethod
     def of_adapter(cls, name: str, path: str, python: str | None = None) -> Program:
@@ -128,9 +142,10 @@ class _Line:
 class _Process:
     """One started process, its three pipes and the threads that serve them."""
 
-    def __init__(self, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], variables: Mapping[str, str]) -> None:
         self._popen = subprocess.Popen(
             command,
+            env={**os.environ, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -246,7 +261,8 @@ class Worker:
         Raises
         ------
         Unavailable
-            It cannot be started, its framework cannot be imported, or it speaks another protocol.
+            It cannot be started, its framework cannot be imported or has another version than
+            the one asked for, or it speaks another protocol.
         """
         self.close()
         self.elapsed = 0.0
@@ -255,16 +271,19 @@ class Worker:
             # Another program cannot tie its life to the harness; this does it on its behalf.
             command = (sys.executable, "-S", "-E", str(_WORKER), "--exec", *command)
         try:
-            self._process = _Process(command)
+            self._process = _Process(command, self.program.variables)
         except OSError as error:
             raise Unavailable(f"{command[0]}: {error.strerror or error}") from None
         self.send({"op": "hello"})
         reply = self.receive(self._start_limit)
         try:
-            return _acquaint(reply)
+            hello = _acquaint(reply)
+            if self.program.pin and (wrong := self.program.pin.mismatch(hello.versions)):
+                raise Unavailable(wrong)
         except BaseException:
             self._stop(0.0)
             raise
+        return hello
 
     def send(self, message: Message) -> None:
         """Send a request; return at once."""

@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import adapters, expected, junit, report, runner
+from conformance import expected, junit, report, runner
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
+from conformance.environments.resolve import resolve
 from conformance.result import HARMLESS, Result
 
 #: Exit codes, beside 0 and the 1 of :attr:`conformance.result.Run.exit_code`.
@@ -168,7 +169,7 @@ def carry_out(
                 **hooks,
             )
     except Unavailable as error:
-        raise Refused(_unavailable(program, error)) from None
+        raise unavailable(program, error) from None
     except runner.NothingToRunError as error:
         raise Refused(
             f"{program.name} implements {error}, and none of the {len(cases)} cases is about that"
@@ -190,7 +191,7 @@ def carry_out(
     again = ["--command", assignment.command or ""] if by_command else [program.name]
     commands = {
         "again": shlex.join([*name, *again]),
-        "repro": "" if by_command else shlex.join(["--adapter", program.name]),
+        "repro": "" if program.adapter is None else shlex.join(["--adapter", program.name]),
     }
     if assignment.junit_file is not None:
         junit.write(result, assignment.junit_file, judgement=expectation, **commands)
@@ -208,11 +209,14 @@ def carry_out(
 
 
 def find_program(adapter: str, python: str | None = None) -> Program:
-    """Return the program of a registered adapter or of an adapter's file."""
+    """Return the program of a registered adapter or of an adapter's file, perhaps ==VERSION."""
     try:
-        return Program.of_adapter(adapter, adapters.find(adapter), python)
-    except LookupError as error:
+        program = resolve(adapter, python)
+    except (LookupError, ValueError) as error:
         raise Refused(str(error.args[0])) from None
+    if program.note:
+        click.echo(program.note, err=True)
+    return program
 
 
 @contextlib.contextmanager
@@ -250,13 +254,16 @@ def result_progress(count: int) -> Iterator[dict[str, Any]]:
         yield {"on_start": on_start, "on_result": on_result}
 
 
-def _unavailable(program: Program, error: Unavailable) -> str:
+def unavailable(program: Program, error: Unavailable) -> Refused:
+    """Return the refusal that tells what to do about a program that cannot be run."""
     lines = [f"{program.name} cannot be run: {error}", f"  tried: {program.line}"]
     if program.adapter is not None:
-        if error.module is not None:
+        if error.module is not None and not program.remedy:
             package = error.module.partition(".")[0].replace("_", "-")
             lines.append(f"  install it there: {program.command[0]} -m pip install {package}")
         lines.append(
             f"  or name a Python that has it: crossent run {program.name} --python /path/to/python"
         )
-    return "\n".join(lines)
+    if program.remedy:
+        lines.append(f"  {program.remedy}")
+    return Refused("\n".join(lines))
