@@ -17,6 +17,7 @@ from conformance.clauses import CATALOGUE, by_id, clauses_of
 from conformance.driver import Unavailable
 from conformance.environments.cli import env
 from conformance.golden.cli import golden
+from conformance.matrix.cli import matrix
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
 from conformance.terminal import (
@@ -215,4 +216,5 @@ def _case(name: str) -> Case:
 
 main.add_command(env)
 main.add_command(golden)
+main.add_command(matrix)
 main.add_command(strength)

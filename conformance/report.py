@@ -191,7 +191,7 @@ def print_failures(
         for result in alike[: min(ALIKE, limit - shown)]:
             shown += 1
             out.print(Text.assemble((verdict, "bold red"), "  ", result.case), soft_wrap=True)
-            _print_indented(out, _clip(result.message))
+            _print_indented(out, clip(result.message))
             command = command_for(result.case, again=again, repro=repro)
             out.print(Text(f"    {command}", "cyan"), soft_wrap=True)
         left = len(alike) - ALIKE
@@ -275,7 +275,8 @@ def _print_indented(out: Console, text: Text | str) -> None:
         out.print(Text.assemble("    ", line) if line else "", soft_wrap=True)
 
 
-def _clip(message: str) -> str:
+def clip(message: str) -> str:
+    """Leave out the middle of a long message."""
     lines = [line[:_MESSAGE_WIDTH] for line in message.split("\n")]
     if len(lines) > _MESSAGE_LINES:
         half = _MESSAGE_LINES // 2
