@@ -142,20 +142,15 @@ def _narrowed(run: Run, cases: Sequence[Case], patterns: Sequence[str], quick: b
 
 def _scripts(
     made: table.Matrix, known: dict[str, Program], limit: int
-) -> dict[tuple[int, str], str]:
+) -> dict[tuple[int, str], scripts.Script]:
     """Return the reproduction scripts, by column and case."""
     programs = scripts.programs(made.columns, known)
-    wanted = [
-        (number, column, programs[column.adapter])
-        for number, column in enumerate(made.columns)
-        if column.adapter in programs
-    ]
-    count = sum(len(scripts.chosen(column, limit)) for _, column, _ in wanted)
+    count = sum(len(scripts.chosen(column, limit)) for column in made.columns)
     with progress_bar("scripts", count) as (progress, task):
         return {
             (number, case): text
-            for number, column, program in wanted
+            for number, column in enumerate(made.columns)
             for case, text in scripts.write(
-                column, program, limit, lambda: progress.advance(task)
+                column, programs.get(column.adapter), limit, lambda: progress.advance(task)
             ).items()
         }

@@ -14,18 +14,17 @@ from conformance.case import DTYPES, SYSTEMS
 from conformance.clauses import PAGES, Clause, Source, by_id
 from conformance.report import ALIKE, clip
 from conformance.result import Result
-from conformance.runner import version
 
 from .columns import Cell, Column
 from .plot import HEIGHT, MARKS, WIDTH, Plot, draw, points
-from .scripts import command
+from .scripts import Script, command
 from .table import LEGEND, TOTAL, Matrix, lines, number
 
 #: How many further cases of one kind of failure are named.
 NAMED = 12
 
 #: Scripts by column number and case.
-Scripts = Mapping[tuple[int, str], str]
+Scripts = Mapping[tuple[int, str], Script]
 
 
 def render(matrix: Matrix, scripts: Scripts) -> str:
@@ -60,7 +59,6 @@ def render(matrix: Matrix, scripts: Scripts) -> str:
         systems=SYSTEMS,
         total=TOTAL,
         legend=LEGEND,
-        suite=version(),
         marks=MARKS,
         dtypes=DTYPES,
         plot={"width": WIDTH, "height": HEIGHT},
@@ -129,7 +127,7 @@ def _kinds(index: int, column: Column, cell: Cell, scripts: Scripts) -> Iterator
                     "case": result.case,
                     "message": clip(result.message),
                     "command": command(column, result.case),
-                    "script": scripts.get((index, result.case), ""),
+                    "script": scripts.get((index, result.case), Script()),
                 }
                 for result in alike[:ALIKE]
             ],

@@ -11,6 +11,8 @@ from conformance.result import Result
 
 WIDTH, HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 8, 34
+#: The height of the lines for no error and for an unbounded one.
+_LINE = 14
 #: Marks closer than this hide each other, and are drawn once.
 _GRID = 1.5
 
@@ -86,18 +88,17 @@ def draw(title: str, found: Sequence[Point]) -> Plot:
     high = max(high, low + 2)
     some_zero = any(point.ulps == 0 for point in found)
     some_inf = any(point.ulps == math.inf for point in found)
-    rows = (high - low) + 0.8 * some_zero + 0.8 * some_inf
-    unit = (HEIGHT - _TOP - _BOTTOM) / rows
-    bottom = HEIGHT - _BOTTOM - 0.8 * unit * some_zero
+    bottom = HEIGHT - _BOTTOM - _LINE * some_zero
+    unit = (bottom - _TOP - _LINE * some_inf) / (high - low)
 
     def x(count: int) -> float:
         return _LEFT + (WIDTH - _LEFT - _RIGHT) * math.log10(max(count, 1)) / right
 
     def y(ulps: float) -> float:
         if ulps == 0:
-            return HEIGHT - _BOTTOM - 0.2 * unit
+            return HEIGHT - _BOTTOM
         if ulps == math.inf:
-            return _TOP + 0.2 * unit
+            return _TOP
         return bottom - unit * (max(math.log10(ulps), low) - low)
 
     places: dict[str, set[tuple[int, int]]] = {dtype: set() for dtype in DTYPES}

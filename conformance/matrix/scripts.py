@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from conformance import adapters, repro
 from conformance.case import Case
@@ -16,6 +17,14 @@ from .columns import Column
 
 #: A longer script is left to ``crossent repro``.
 SIZE_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script, or why it is not here."""
+
+    text: str = ""
+    note: str = ""
 
 
 def chosen(column: Column, limit: int) -> list[str]:
@@ -36,26 +45,42 @@ def chosen(column: Column, limit: int) -> list[str]:
 
 
 def write(
-    column: Column, program: Program, limit: int, advance: Callable[[], None] = lambda: None
-) -> dict[str, str]:
-    """Return scripts by case; none where the program cannot be run or writes none.
+    column: Column,
+    program: Program | None,
+    limit: int,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, Script]:
+    """Return scripts by case, each of a kind of failure.
 
     Parameters
     ----------
+    column
+        The results.
+    program
+        What writes them, if that is known here.
+    limit
+        How many at most.
     advance
         Called after each.
     """
-    made: dict[str, str] = {}
+    made: dict[str, Script] = {}
     cases = [Case.parse(name) for name in chosen(column, limit)]
     if not cases:
         return made
+    if program is None:
+        note = "The adapter is not known where this page was made; there this prints a script."
+        return {case.id: Script(note=note) for case in cases}
     try:
         for case, text in zip(cases, repro.scripts(cases, program), strict=True):
-            if len(text) <= SIZE_LIMIT:
-                made[case.id] = text
+            note = f"The script has {len(text) / 1000:.0f} kB; this prints it."
+            made[case.id] = Script(text) if len(text) <= SIZE_LIMIT else Script(note=note)
             advance()
-    except (Unavailable, Unsupported):
-        pass
+    except Unavailable:
+        note = "The framework could not be run where this page was made; this prints a script."
+    except Unsupported as error:
+        note = f"There is no script: {error}."
+    for case in cases:
+        made.setdefault(case.id, Script(note=note))
     return made
 
 

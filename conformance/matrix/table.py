@@ -27,8 +27,8 @@ SCHEMA = "urn:crossent-spec:matrix:1"
 
 TOTAL = "all cases"
 LEGEND = (
-    "passed/judged, then the worst error as a fraction of the allowed error and in ulps of the "
-    "output's dtype"
+    "passed/judged, then the worst error as a fraction of the allowed error and in ulps (u) of "
+    "the output's dtype"
 )
 _STYLES = {"failing": "bold red", "passing": "green", "unsupported": "yellow"}
 
@@ -55,12 +55,14 @@ class Matrix:
 
 
 def number(value: float | None) -> str:
-    """Write an error in three digits."""
-    return (
-        "–"
-        if value is None
-        else f"{value:.3g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
-    )
+    """Write an error in three digits.
+
+    >>> number(2.0213e6), number(0.25), number(1e-9), number(math.inf)
+    ('2.02e6', '0.25', '1e-9', '∞')
+    """
+    if value is None:
+        return "–"
+    return "∞" if value == math.inf else re.sub(r"e\+?(-?)0?", r"e\1", f"{value:.3g}")
 
 
 def lines(cell: Cell | None) -> tuple[str, str]:
@@ -70,7 +72,7 @@ def lines(cell: Cell | None) -> tuple[str, str]:
     if cell.state == "unsupported":
         return "unsup.", ""
     fraction, ulps = cell.summary["bound_fraction"], cell.summary["ulps"]
-    errors = "" if fraction is None else f"{number(fraction)} {number(ulps)}u"
+    errors = "" if fraction is None else f"{number(fraction)} · {number(ulps)}u"
     return f"{cell.passed}/{cell.judged}", errors
 
 
@@ -85,7 +87,7 @@ def print_matrix(out: Console, matrix: Matrix) -> None:
         out.print(_table(matrix, start, start + count))
         out.print()
         left, start = left[count:], start + count
-    out.print(Text(f"{LEGEND} (u); · no cases, unsup. unsupported by the framework", "dim"))
+    out.print(Text(f"{LEGEND}; · no cases, unsup. unsupported by the framework", "dim"))
     for column in matrix.columns:
         if column.problem:
             what = Text.assemble((f"{column.title}: ", "bold red"), column.problem)
@@ -100,7 +102,7 @@ def _fits(out: Console, table: Table) -> bool:
 
 def _table(matrix: Matrix, start: int, end: int) -> Table:
     made = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 0, 0, 2))
-    made.add_column("clauses", no_wrap=True, vertical="bottom")
+    made.add_column("clauses", no_wrap=True)
     for column in matrix.columns[start:end]:
         parts = [column.adapter, column.version, column.system or "cannot be run", column.note]
         heading = Text("\n".join(part for part in parts if part))
@@ -184,7 +186,7 @@ def markdown(matrix: Matrix) -> str:
             row.append("<br>".join(part for part in (counts, errors) if part))
         rows.append(row)
     text = ["| " + " | ".join(row) + " |" for row in rows]
-    text += ["", f"A cell tells {LEGEND} (u); ❌ something fails, · no cases."]
+    text += ["", f"A cell tells {LEGEND}; ❌ something fails, · no cases."]
     for column in matrix.columns:
         if column.problem:
             text += ["", f"**{_plain(column.title)}** cannot be run: {_plain(column.problem)}"]
