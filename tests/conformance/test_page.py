@@ -266,6 +266,12 @@ const link = document.querySelector('a[href="#cell-0-index"]');
   await step(() => { location.hash = "#cell-0-smoothing"; });
   await step(() => { location.hash = "#cell-0-all-cases"; });
   await step(() => said.push("other " + open()));
+  await step(() => {
+    const dialog = document.querySelector("dialog[open]"), box = dialog.getBoundingClientRect();
+    const at = {clientX: box.left + 2, clientY: box.top + 2, bubbles: true};
+    dialog.dispatchEvent(new MouseEvent("click", at));
+  });
+  await step(() => said.push("margin " + open()));
   await step(() => document.querySelector("dialog[open]").click());
   await step(() => said.push("beside " + open()));
   document.title = said.join("; ");
@@ -282,7 +288,7 @@ def test_a_visitor_opens_copies_and_closes_in_a_browser(visit):
     assert said[2].startswith("Copied crossent repro ce/index/4x10/f32/mean,weight=mixed,seed=")
     assert said[3:5] == ["closed ", "focus true"]
     assert said[5].startswith("statement #clause-")
-    assert said[6:] == ["other cell-0-all-cases", "beside "]
+    assert said[6:] == ["other cell-0-all-cases", "margin cell-0-all-cases", "beside "]
 
 
 @pytest.mark.parametrize("size", ["1280,900", "400,800"])
