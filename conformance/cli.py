@@ -19,6 +19,7 @@ from conformance.environments.cli import env
 from conformance.fuzz.cli import fuzz
 from conformance.golden.cli import golden
 from conformance.load.cli import load
+from conformance.matrix.cli import matrix
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
 from conformance.terminal import (
@@ -219,4 +220,5 @@ main.add_command(env)
 main.add_command(fuzz)
 main.add_command(golden)
 main.add_command(load)
+main.add_command(matrix)
 main.add_command(strength)

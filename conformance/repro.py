@@ -15,6 +15,7 @@ import base64
 import itertools
 import re
 import zlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,13 +85,20 @@ def script(case: Case, program: Program) -> str:
     conformance.driver.Unavailable
         The program cannot be run.
     """
+    return next(scripts([case], program))
+
+
+def scripts(cases: Sequence[Case], program: Program) -> Iterator[str]:
+    """Yield the script of each case, all written by one process; raise as :func:`script` does."""
     if program.adapter is None:
         raise Unsupported("only adapters that are Python files write scripts")
-    request = build(case)
     worker = Worker(program)
     try:
-        adapter = _Remote(worker, worker.start(), request)
-        return compose(case, request, expect(case, request), adapter, program.name)
+        hello = worker.start()
+        for case in cases:
+            request = build(case)
+            adapter = _Remote(worker, hello, request)
+            yield compose(case, request, expect(case, request), adapter, program.name)
     finally:
         worker.close()
 

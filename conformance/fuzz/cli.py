@@ -17,9 +17,9 @@ from conformance.driver import Program, Unavailable
 from conformance.result import HARMLESS, Result
 from conformance.terminal import (
     INTERRUPTED,
-    Assignment,
     Defect,
     Refused,
+    program_of,
     progress_bar,
     unavailable,
 )
@@ -106,8 +106,7 @@ def fuzz(
     from conformance.fuzz.referee import SuiteFailedError
     from conformance.fuzz.show import Reporter
 
-    assignment = Assignment(adapter, command, python, None, None, None, timeout, None, 0)
-    program = assignment.program()
+    program = program_of(adapter, command, python)
     try:
         found, start = _search(program, timeout, **options)
     except Unavailable as error:
