@@ -308,7 +308,7 @@ def progress_bar(what: str, count: int, *columns: Any) -> Iterator[tuple[Progres
 
 @contextlib.contextmanager
 def result_progress(count: int, record: resume.Record | None = None) -> Iterator[dict[str, Any]]:
-    """Show how a run goes, and record it if asked; yield the hooks of :func:`conformance.runner.run`."""
+    """Show how a run goes, and record it if asked; yield the hooks of :func:`runner.run`."""
     bad: dict[str, bool] = {}
     with progress_bar("starting", count, TextColumn("{task.fields[bad]}")) as (progress, task):
 

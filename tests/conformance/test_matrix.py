@@ -158,7 +158,7 @@ def test_a_result_file_is_read_as_it_was_written(tmp_path):
         (lambda data: data["results"][0].update(case="ce/x"), "case id: got 'ce/x'"),
         (lambda data: data["results"][0].update(clauses=["no.such"]), "clause: got 'no.such'"),
         (lambda data: data["results"][0].update(clauses=[]), "has no clause"),
-        (lambda data: data["results"][0].update(verdict="fine"), "got verdict 'fine'"),
+        (lambda data: data["results"][0].update(verdict="fine"), "verdict: got 'fine'"),
         (lambda data: data["results"][0].update(more=1), "unexpected keyword argument 'more'"),
         (lambda data: data.update(results=[7]), "TypeError"),
         (lambda data: data.update(summary=7), "AttributeError"),
