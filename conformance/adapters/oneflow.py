@@ -73,9 +73,8 @@ class Adapter(BaseAdapter):
                 lines.append(f"{names[name]} = {source(step['arrays'][name], array)}{leaf}")
             passed = [f"weight={names['weight']}"] if "weight" in names else []
             for name, value in to_arguments(call.arguments).items():
-                passed.append(
-                    f"{name}={'float(' + repr('nan') + ')' if value != value else value!r}"
-                )
+                text = "float('nan')" if value != value else repr(value)
+                passed.append(f"{name}={text}")
             lines.append(f"{module} = flow.nn.CrossEntropyLoss({', '.join(passed)})")
             lines.append(f"{loss} = {module}({names['input']}, {names['target']})")
             return "\n".join([*lines, f"loss = {loss}.detach().numpy()"])
