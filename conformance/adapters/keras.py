@@ -110,9 +110,9 @@ def check(call: Call) -> None:
             raise Unsupported("keras documents no class that is ignored by default")
     elif integers and target.data.shape == input.data.shape:
         raise Unsupported("keras documents one-hot labels that are integers")
-    if weight is not None:
-        if weight.data.shape != (input.data.shape[1],) or weight.dtype != input.dtype:
-            raise Unsupported("keras documents no class weights, which it could check")
+    one_each = (input.data.shape[1:2], input.dtype)
+    if weight is not None and (weight.data.shape, weight.dtype) != one_each:
+        raise Unsupported("keras documents no class weights, which it could check")
 
 
 def to_tensor(array: Array) -> Any:
