@@ -1,6 +1,6 @@
 """Chainer's ``F.softmax_cross_entropy``, which ignores the label -1 by default."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import chainer
 import chainer.functions as F  # noqa: N812 - chainer's own name for it
@@ -25,6 +25,7 @@ class State(NamedTuple):
 
     loss: Any
     input: Any
+    wrt: List[str]
 
 
 class Adapter(BaseAdapter):
@@ -48,12 +49,14 @@ class Adapter(BaseAdapter):
         input = chainer.Variable(arrays["input"])
         weight = arrays.get("weight")
         loss = F.softmax_cross_entropy(input, arrays["target"], class_weight=weight, **arguments)
-        return from_numpy(loss.array), State(loss, input)
+        return from_numpy(loss.array), State(loss, input, call.wrt)
 
     def backward(
         self, state: State, grad_output: Optional[Array], retain: bool
     ) -> Dict[str, Array]:
         """Call ``backward``, which starts from ``loss.grad``."""
+        if state.wrt != ["input"]:
+            raise Unsupported("chainer: this function is differentiable only by x")
         state.input.cleargrad()
         if grad_output is not None:
             state.loss.grad = grad_output.data
@@ -66,8 +69,6 @@ class Adapter(BaseAdapter):
 def check(call: Call) -> None:
     """Refuse what Chainer's documentation does not cover, or defines in another way."""
     SCOPE.check(call)
-    if set(call.wrt) - {"input"}:
-        raise Unsupported("chainer: this function is differentiable only by x")
     if call.arguments.get("reduction") == "sum":
         raise Unsupported("chainer documents no sum")
     if "weight" in call.arrays and call.arguments.get("reduction") != "none":

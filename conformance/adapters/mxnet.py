@@ -19,7 +19,7 @@ SCOPE = Scope(
     # "label should contain integer category indicators"
     indices=("int8", "int32", "uint8"),
 )
-REDUCTIONS = {
+REDUCTIONS: Dict[str, Any] = {
     "none": lambda losses: losses,
     "mean": lambda losses: losses.mean(),
     "sum": lambda losses: losses.sum(),
