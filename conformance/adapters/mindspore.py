@@ -49,7 +49,9 @@ class Adapter(BaseAdapter):
             # The page's long; MindSpore's documentation asks for int32.
             indices = call.arrays["target"].data.astype(np.int32)
             if (indices != call.arrays["target"].data).any():
-                raise Unsupported("mindspore documents class indices of int32, which hold no such")
+                raise Unsupported(
+                    "mindspore documents class indices of int32, which cannot hold these"
+                )
             tensors["target"] = mindspore.Tensor(indices)
         arguments = to_arguments(call.arguments)
 
