@@ -66,13 +66,6 @@ def has_classes(call: Call) -> bool:
     return call.arrays["target"].data.ndim == call.arrays["input"].data.ndim - 1
 
 
-def to_numpy(array: Array) -> np.ndarray:
-    """Return the caller's array; bfloat16, which NumPy lacks, as float32."""
-    if array.dtype == "bfloat16":
-        return (array.data.astype(np.uint32) << 16).view(np.float32)
-    return array.data
-
-
 def from_numpy(data: Any) -> Array:
     """Return a result in the dtype that it has."""
     data = np.asarray(data)

@@ -31,7 +31,6 @@ class State(NamedTuple):
 
     loss: Any
     leaves: Dict[str, Any]
-    shape: Tuple[int, ...]
 
 
 class Adapter(BaseAdapter):
@@ -57,9 +56,9 @@ class Adapter(BaseAdapter):
             weights = mx.nd.take(arrays["weight"], arrays["target"]).expand_dims(1)
         with mx.autograd.record():
             loss = reduction(block(arrays["input"], arrays["target"], weights))
-        # NDArray has no axis-free arrays: what has no axes comes with one.
-        shape = () if call.arguments.get("reduction", "mean") != "none" else loss.shape
-        return from_numpy(loss.asnumpy().reshape(shape)), State(loss, leaves, shape)
+        # An NDArray has an axis at least; what has been reduced to one number has no other.
+        shape = loss.shape if call.arguments.get("reduction") == "none" else ()
+        return from_numpy(loss.asnumpy().reshape(shape)), State(loss, leaves)
 
     def backward(
         self, state: State, grad_output: Optional[Array], retain: bool
