@@ -41,9 +41,7 @@ class OnnxAdapter(protocol.Adapter):
         model = model_of("SoftmaxCrossEntropyLoss", call, ["loss"])
         return to_array(self.evaluate(model, feeds_of(call))[0]), None
 
-    def backward(
-        self, state: Any, grad_output: Optional[Array], retain: bool
-    ) -> Dict[str, Array]:
+    def backward(self, state: Any, grad_output: Optional[Array], retain: bool) -> Dict[str, Array]:
         """Say that there is none."""
         del state, grad_output, retain
         raise Unsupported(f"{self.name} documents no gradient")

@@ -23,7 +23,7 @@ jax.config.update("jax_enable_x64", True)
 SYSTEM = "torch.nn.CrossEntropyLoss"
 #: The documented default, which optax has not.
 IGNORE_INDEX = -100
-REDUCTIONS = {"none": lambda losses, where: losses, "mean": jnp.mean, "sum": jnp.sum}
+REDUCTIONS = ("none", "mean", "sum")
 
 
 class State(NamedTuple):
@@ -79,9 +79,9 @@ def check(call: Call) -> None:
     if reduction not in REDUCTIONS:
         raise Unsupported(f"optax documents no reduction, so none called {reduction!r}")
     target = call.arrays["target"]
-    if "ignore_index" not in call.arguments and target.dtype.startswith("int"):
-        if (target.data == IGNORE_INDEX).any():
-            raise Unsupported("optax documents no label that is ignored by default")
+    relies = "ignore_index" not in call.arguments and is_index(target.dtype)
+    if relies and (target.data == IGNORE_INDEX).any():
+        raise Unsupported("optax documents no label that is ignored by default")
     if "ignore_index" in call.arguments and not is_index(target.dtype):
         raise Unsupported("optax documents its mask by example, and probabilities name none")
 
@@ -102,7 +102,10 @@ def loss(arrays: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
         optax.softmax_cross_entropy_with_integer_labels if index else optax.softmax_cross_entropy
     )
     losses = function(logits, labels, axis=axis, where=where)
-    return REDUCTIONS[arguments.get("reduction", "mean")](losses, where=where)
+    reduction = arguments.get("reduction", "mean")
+    if reduction == "none":
+        return losses
+    return getattr(jnp, reduction)(losses, where=where)
 
 
 def is_index(dtype: str) -> bool:
