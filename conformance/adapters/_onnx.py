@@ -7,18 +7,22 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from conformance import protocol
+from conformance.adapters._documented import SYSTEM, Scope, from_numpy, ignores_by_default
+from conformance.protocol import Adapter as BaseAdapter
 from conformance.protocol import Array, Call, Unsupported
 
-SYSTEM = "torch.nn.CrossEntropyLoss"
-#: The documented default, which the operator has not.
-IGNORE_INDEX = -100
+SCOPE = Scope(
+    "onnx",
+    arguments=("ignore_index", "reduction"),
+    dtypes=("float16", "bfloat16", "float32", "float64"),
+    indices=("int32",),
+)
 OPSET, IR_VERSION = 13, 8
 #: What the operator calls the arguments.
 INPUTS = {"input": "scores", "target": "labels", "weight": "weights"}
 
 
-class OnnxAdapter(protocol.Adapter):
+class OnnxAdapter(BaseAdapter):
     """Everything but the evaluation of the model, which a subclass adds."""
 
     name = ""
@@ -49,16 +53,12 @@ class OnnxAdapter(protocol.Adapter):
 
 def check(call: Call) -> None:
     """Refuse what the operator does not document."""
+    SCOPE.check(call)
     input, target = call.arrays["input"], call.arrays["target"]
-    for name in ("size_average", "reduce", "label_smoothing"):
-        if name in call.arguments:
-            raise Unsupported(f"ONNX documents no {name}")
-    if input.data.ndim == 1:
-        raise Unsupported("ONNX documents no scores without an axis of samples")
     if "float" in target.dtype and target.data.shape == input.data.shape:
-        raise Unsupported("ONNX documents no labels that are probabilities")
-    if "ignore_index" not in call.arguments and (target.data == IGNORE_INDEX).any():
-        raise Unsupported("ONNX documents no label that is ignored by default")
+        raise Unsupported("onnx documents no labels that are probabilities")
+    if ignores_by_default(call):
+        raise Unsupported("onnx documents no label that is ignored by default")
 
 
 def model_of(operator: str, call: Call, outputs: List[str]) -> Any:
@@ -103,5 +103,6 @@ def feeds_of(call: Call) -> Dict[str, np.ndarray]:
 def to_array(result: Any) -> Array:
     """Return a result's values in its own dtype."""
     data = np.asarray(result)
-    dtype = str(data.dtype)
-    return Array(data.view(np.uint16) if dtype == "bfloat16" else data, dtype)
+    if data.dtype == ml_dtypes.bfloat16:
+        return Array(data.view(np.uint16), "bfloat16")
+    return from_numpy(data)

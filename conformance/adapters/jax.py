@@ -14,15 +14,28 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from conformance import protocol
+from conformance.adapters._documented import (
+    SYSTEM,
+    Scope,
+    from_numpy,
+    has_classes,
+    ignores_by_default,
+    to_arguments,
+)
+from conformance.protocol import Adapter as BaseAdapter
 from conformance.protocol import Array, Call, Unsupported
 
 # Without it JAX makes float32 of float64.
 jax.config.update("jax_enable_x64", True)
 
-SYSTEM = "torch.nn.CrossEntropyLoss"
-#: The documented default, which optax has not.
-IGNORE_INDEX = -100
+SCOPE = Scope(
+    "optax",
+    arguments=("reduction", "ignore_index", "label_smoothing"),
+    dtypes=("float16", "bfloat16", "float32", "float64"),
+    # "Integers specifying the correct class for each input"
+    indices=("int8", "int16", "int32", "uint8"),
+    unbatched=True,
+)
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -34,7 +47,7 @@ class State(NamedTuple):
     wrt: Tuple[str, ...]
 
 
-class Adapter(protocol.Adapter):
+class Adapter(BaseAdapter):
     """``optax.softmax_cross_entropy(_with_integer_labels)``, differentiated by ``jax.vjp``."""
 
     def describe(self) -> Dict[str, Any]:
@@ -46,11 +59,11 @@ class Adapter(protocol.Adapter):
         """Return the loss, and the closure that differentiates it."""
         check(call)
         arrays = {name: to_jax(array) for name, array in call.arrays.items()}
-        wrt = tuple(call.wrt)
+        wrt, arguments = tuple(call.wrt), to_arguments(call.arguments)
 
         def forward(arrays: Dict[str, Any]) -> Tuple[Any, Any]:
             def of(*variables: Any) -> Any:
-                return loss({**arrays, **dict(zip(wrt, variables))}, call.arguments)
+                return loss({**arrays, **dict(zip(wrt, variables))}, arguments)
 
             return jax.vjp(of, *(arrays[name] for name in wrt)) if wrt else (of(), None)
 
@@ -70,19 +83,15 @@ class Adapter(protocol.Adapter):
 
 def check(call: Call) -> None:
     """Refuse what optax does not document."""
+    SCOPE.check(call)
     if "weight" in call.arrays:
         raise Unsupported("optax documents no class weights")
-    for name in ("size_average", "reduce"):
-        if name in call.arguments:
-            raise Unsupported(f"optax documents no {name}")
     reduction = call.arguments.get("reduction", "mean")
     if reduction not in REDUCTIONS:
         raise Unsupported(f"optax documents no reduction, so none called {reduction!r}")
-    target = call.arrays["target"]
-    relies = "ignore_index" not in call.arguments and is_index(target.dtype)
-    if relies and (target.data == IGNORE_INDEX).any():
+    if ignores_by_default(call):
         raise Unsupported("optax documents no label that is ignored by default")
-    if "ignore_index" in call.arguments and not is_index(target.dtype):
+    if "ignore_index" in call.arguments and not has_classes(call):
         raise Unsupported("optax documents its mask by example, and probabilities name none")
 
 
@@ -91,13 +100,12 @@ def loss(arrays: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
     logits, labels = arrays["input"], arrays["target"]
     axis = 1 if logits.ndim > 1 else 0
     where = labels != arguments["ignore_index"] if "ignore_index" in arguments else None
-    index = is_index(str(labels.dtype))
+    index = not jnp.issubdtype(labels.dtype, jnp.floating)
     if "label_smoothing" in arguments:
         if index:
             index, classes = False, logits.shape[axis]
             labels = jax.nn.one_hot(labels, classes, dtype=logits.dtype, axis=axis)
-        alpha = float(arguments["label_smoothing"])
-        labels = optax.smooth_labels(labels, alpha, axis=axis)
+        labels = optax.smooth_labels(labels, arguments["label_smoothing"], axis=axis)
     function = (
         optax.softmax_cross_entropy_with_integer_labels if index else optax.softmax_cross_entropy
     )
@@ -108,11 +116,6 @@ def loss(arrays: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
     return getattr(jnp, reduction)(losses, where=where)
 
 
-def is_index(dtype: str) -> bool:
-    """Return whether a target of this dtype holds classes."""
-    return not dtype.startswith(("float", "bfloat"))
-
-
 def to_jax(array: Array) -> Any:
     """Give JAX the caller's view; it takes a copy where it must."""
     data = array.data.view(jnp.bfloat16) if array.dtype == "bfloat16" else array.data
@@ -121,6 +124,6 @@ def to_jax(array: Array) -> Any:
 
 def to_array(result: Any) -> Array:
     """Return a result's values in its own dtype."""
-    data = np.asarray(result)
-    dtype = str(data.dtype)
-    return Array(data.view(np.uint16) if dtype == "bfloat16" else data, dtype)
+    if result.dtype == jnp.bfloat16:
+        return Array(np.asarray(result).view(np.uint16), "bfloat16")
+    return from_numpy(result)
