@@ -85,21 +85,26 @@ def check(call: Call) -> None:
         raise Unsupported("mlx documents no class that is ignored")
     if "reduction" not in call.arguments:
         raise Unsupported("mlx documents that reduction is 'none' by default")
-    if "weight" in call.arrays:
-        if not has_classes(call):
-            raise Unsupported("mlx documents no weight of a class, and probabilities name many")
-        if call.arguments["reduction"] == "mean":
-            raise Unsupported("mlx documents no mean that divides by the weights")
+    weight = call.arrays.get("weight")
+    if weight is None:
+        return
+    if not has_classes(call) or "label_smoothing" in call.arguments:
+        raise Unsupported("mlx documents weights of targets, and here the classes' differ")
+    if call.arguments["reduction"] == "mean":
+        raise Unsupported("mlx documents no mean that divides by the weights")
+    input = call.arrays["input"]
+    if (weight.data.shape, weight.dtype) != (input.data.shape[1:2], input.dtype):
+        raise Unsupported("mlx documents no weights of classes, which it could check")
 
 
 def to_mlx(array: Array) -> Any:
-    """Give MLX a copy of the caller's view."""
+    """Give MLX a copy of the caller's view; it takes no negative strides."""
+    data = array.data.copy() if any(stride < 0 for stride in array.data.strides) else array.data
     if array.dtype == "bfloat16":
-        return mx.array(array.data).view(mx.bfloat16)
+        return mx.array(data).view(mx.bfloat16)
     # Without a dtype it makes float32 of float64.
-    return mx.array(
-        array.data, dtype=getattr(mx, "bool_" if array.dtype == "bool" else array.dtype)
-    )
+    dtype = mx.bool_ if array.dtype == "bool" else getattr(mx, array.dtype)
+    return mx.array(data, dtype=dtype)
 
 
 def to_array(result: Any) -> Array:
