@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from conformance.case import Case
 from conformance.clauses import CATALOGUE, PAGES, by_id
+from conformance.files import write_whole
 from conformance.result import HARMLESS, VERDICTS, Result, Run
 
 #: Names the form of the JSON file, which ``schemas/result.schema.json`` describes.
@@ -60,6 +61,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         "adapter": run.adapter,
         "versions": run.versions,
+        **({"fingerprint": run.fingerprint} if run.fingerprint else {}),
         "complete": run.complete,
         "seconds": round(run.seconds, 3),
         "summary": {
@@ -73,15 +75,29 @@ def to_json(run: Run) -> dict[str, Any]:
 def write_json(run: Run, path: Path) -> None:
     """Write a run to a file, which at no time holds half of it."""
     text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, text)
+
+
+def from_json(data: dict[str, Any]) -> Run:
+    """Return the run of which :func:`to_json` gave the data.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AttributeError
+        It gave no such data, or the suite's verdicts were others.
+    """
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema: got {data['schema']!r}, expected {SCHEMA!r}")
+    for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
+        raise ValueError(f"summary: got {name!r}, which is no verdict")
+    return Run(
+        adapter=str(data["adapter"]),
+        versions={str(name): str(version) for name, version in data["versions"].items()},
+        results=[Result.from_json(item) for item in data["results"]],
+        seconds=float(data["seconds"]),
+        complete=bool(data["complete"]),
+        fingerprint={str(name): str(text) for name, text in data.get("fingerprint", {}).items()},
+    )
 
 
 def console() -> Console:
@@ -92,7 +108,15 @@ def console() -> Console:
     return made
 
 
-def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int = 10) -> None:
+def print_run(
+    out: Console,
+    run: Run,
+    *,
+    again: str,
+    repro: str = "",
+    limit: int = 10,
+    expected: Container[str] = (),
+) -> None:
     """Print a run for a person.
 
     Parameters
@@ -107,10 +131,17 @@ def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int
         What ``crossent repro CASE`` must be told to reproduce a case, if it can.
     limit
         How many failing cases to show.
+    expected
+        Ids of failing cases that are no news, and not shown.
     """
     out.print(table(run.results, gap=2 if out.width >= 90 else 1))
     out.print()
-    print_failures(out, run.results, again=again, repro=repro, limit=limit)
+    news = [
+        result
+        for result in run.results
+        if result.verdict in HARMLESS or result.case not in expected
+    ]
+    print_failures(out, news, again=again, repro=repro, limit=limit)
     print_readings(out, run.results)
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     out.print(Text(f"{run.adapter}: {versions}"))
@@ -118,6 +149,9 @@ def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int
     bad = sum(totals[verdict] for verdict in VERDICTS if verdict not in HARMLESS)
     words = f"{bad} cases do not conform, {totals['pass']} do" if bad else ""
     words = words or f"conforms in all {totals['pass']} cases"
+    alone = sum(result.verdict == "pass" and bool(result.message) for result in run.results)
+    if alone:
+        words += f" ({alone} by the loss alone)"
     if totals["unsupported"]:
         words += f", {totals['unsupported']} are unsupported"
     out.print(Text(f"{words}; {run.seconds:.1f} s", "bold red" if bad else "bold green"))
@@ -171,18 +205,20 @@ def print_failures(
         for result in alike[: min(ALIKE, limit - shown)]:
             shown += 1
             out.print(Text.assemble((verdict, "bold red"), "  ", result.case), soft_wrap=True)
-            _print_indented(out, _clip(result.message))
-            if repro:
-                command = f"    crossent repro '{result.case}' {repro}"
-            else:
-                command = f"    {again} -k '{result.case}'"
-            out.print(Text(command, "cyan"), soft_wrap=True)
+            _print_indented(out, clip(result.message))
+            command = command_for(result.case, again=again, repro=repro)
+            out.print(Text(f"    {command}", "cyan"), soft_wrap=True)
         left = len(alike) - ALIKE
         if left > 0:
             out.print(f"    ... and {left} more like it")
         if clause:
             _print_indented(out, departure(clause, alike[0].case))
         out.print()
+
+
+def command_for(case: str, *, again: str, repro: str) -> str:
+    """Return the command that shows one case: as a script if there can be one, else once more."""
+    return f"crossent repro '{case}' {repro}" if repro else f"{again} -k '{case}'"
 
 
 def failure_kinds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:
@@ -253,7 +289,8 @@ def _print_indented(out: Console, text: Text | str) -> None:
         out.print(Text.assemble("    ", line) if line else "", soft_wrap=True)
 
 
-def _clip(message: str) -> str:
+def clip(message: str) -> str:
+    """Leave out the middle of a long message."""
     lines = [line[:_MESSAGE_WIDTH] for line in message.split("\n")]
     if len(lines) > _MESSAGE_LINES:
         half = _MESSAGE_LINES // 2

@@ -94,16 +94,49 @@ class Result:
             ],
         }
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Result:
+        """Return the result of which :meth:`to_json` gave the data."""
+        if data["verdict"] not in VERDICTS:
+            raise ValueError(f"verdict: got {data['verdict']!r}, allowed are {', '.join(VERDICTS)}")
+        outputs = tuple(
+            OutputResult(
+                name=str(output["name"]),
+                step=int(output["step"]),
+                ok=bool(output["ok"]),
+                ulps=float(output["ulps"]),
+                bound_fraction=float(output["bound_fraction"]),
+                reading=str(output["reading"]),
+                detail=str(output["detail"]),
+            )
+            for output in data["outputs"]
+        )
+        return cls(
+            case=str(data["case"]),
+            clauses=tuple(map(str, data["clauses"])),
+            verdict=data["verdict"],
+            message=str(data["message"]),
+            outputs=outputs,
+            seconds=float(data["seconds"]),
+        )
+
 
 @dataclass
 class Run:
-    """All results of one adapter, and what was tested."""
+    """All results of one adapter, and what was tested.
+
+    Attributes
+    ----------
+    fingerprint
+        Digests of what the verdicts depend on beside the versions, where they are known.
+    """
 
     adapter: str
     versions: dict[str, str] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = True
+    fingerprint: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
