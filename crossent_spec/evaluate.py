@@ -104,7 +104,7 @@ def loss_on_logits(problem: Problem, formula: Formula = PLAIN) -> Any:
     if engine is None:
         return loss_value(problem, _symbols_of(problem), formula)
     losses = engine.evaluate(problem, formula.mult).losses
-    return _reduced(problem, formula, losses)
+    return reduced_loss(problem, formula, losses)
 
 
 def vjp_on_logits(
@@ -132,7 +132,7 @@ def value_and_grad_on_logits(
     check_out(out, problem, "input" in names)
     g = check_grad_output(grad_output, problem.loss_shape)
     losses, gradients = _value_and_grad(problem, names, g, formula, out)
-    return _reduced(problem, formula, losses), gradients
+    return reduced_loss(problem, formula, losses), gradients
 
 
 def _value_and_grad(
@@ -157,7 +157,7 @@ def _value_and_grad(
             with np.errstate(all="ignore"):
                 losses = formulas.unreduced(s)
     if engine is not None and "input" in names:
-        scale = _logit_scale(problem, g, formula, engine)
+        scale = logit_scale(problem, g, formula, engine)
         results = engine.evaluate(problem, formula.mult, scale, out)
         losses, found["input"] = results.losses, results.gradient
     return losses, Gradients(**found)
@@ -181,7 +181,8 @@ def _divisor(problem: Problem, formula: Formula) -> float:
     return float(problem.targets.keep.size) if formula.unit else engine.denominator(problem)
 
 
-def _reduced(problem: Problem, formula: Formula, losses: Array) -> Any:
+def reduced_loss(problem: Problem, formula: Formula, losses: Array) -> Any:
+    """Return the loss in the input's dtype from the float64 losses of the samples."""
     from .cpu import engine
 
     divisor = _divisor(problem, formula) if problem.reduction == "mean" else 1.0
@@ -189,7 +190,7 @@ def _reduced(problem: Problem, formula: Formula, losses: Array) -> Any:
     return round_to(np.reshape(value, problem.loss_shape), problem.dtype)[()]
 
 
-def _logit_scale(
+def logit_scale(
     problem: Problem, g: Array, formula: Formula, engine: ModuleType
 ) -> NDArray[np.float64]:
     """What multiplies every sample's softmax − target, shape (N, D)."""
