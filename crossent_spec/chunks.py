@@ -27,12 +27,13 @@ Array = NDArray[Any]
 Float = NDArray[np.float64]
 Rows = slice | NDArray[np.intp]
 
-#: Bytes of logits at a time where no option says.
-BUDGET = 60_000_000
+#: Bytes of a chunk where no option says.  From some 400 rows on, products of few rows cost little
+#: more than those of all, so a chunk may also have a quarter of the linear weight's bytes.
+BUDGET = 62_500_000
 #: More rows than this make no product faster.
 ROWS = 2048
 #: Logits that the gradients of probabilities and class weights take at a time.
-DENSE = 1 << 19
+DENSE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Chunks:
         self.classes, self.width = projection.weight.shape[0], projection.weight.shape[-1]
         self.positions = projection.positions
         self.features = projection.input.reshape(projection.batch, self.width)
-        self.weight = projection.weight.reshape(-1, self.width)
+        self.weight = projection.weight.reshape(self.classes * self.positions, self.width)
         self.bias = None if projection.bias is None else projection.bias.reshape(-1)
         self.working = _working(*self.arguments.values())
         self.sums = (
@@ -155,10 +156,17 @@ class Chunks:
     def _rows_of_chunk(self, samples: int) -> int:
         if self.rows is not None:
             return max(1, min(self.rows, samples))
-        size = self.working.itemsize * max(1, len(self.weight))
-        most = max(1, min(ROWS, max(BUDGET, self.weight.size * self.working.itemsize // 4) // size))
+        size = self.working.itemsize
+        row = len(self.weight) * size
+        if samples < len(self.features):
+            row += 2 * self.width * size
+        probabilities = self.problem.targets.probabilities
+        if probabilities is not None and probabilities.dtype != self.working:
+            row += 8 * len(self.weight)
+        most = max(BUDGET, self.weight.size * size // 4) // max(1, row)
         # As many chunks as need be, all of about the same size.
-        return max(1, -(-samples // max(1, -(-samples // most))))
+        chunks = -(-samples // max(1, min(ROWS, most)))
+        return -(-samples // max(1, chunks)) or 1
 
     def _chunk(
         self, part: Rows, logits: Array, scale: Float | None, found: dict[str, Array]
@@ -195,11 +203,13 @@ class Chunks:
         return np.ascontiguousarray(features, self.working)
 
     def _project(self, features: Array, logits: Array) -> None:
+        from .cpu import threads
         from .cpu.products import multiply
         from .cpu.widening import blocks
 
         if self.bias is not None:
-            logits[...] = self.bias
+            bias = self.bias.astype(self.working)
+            threads.in_parts(lambda a, b: np.copyto(logits[a:b], bias), len(logits), 16)
         for place, block in blocks(self.weight, self.working):
             multiply(features, block.T, logits[:, place], add=self.bias is not None)
 

@@ -182,11 +182,12 @@ def linear_cross_entropy_vjp(
             )
         g = check_grad_output(grad_output, problem.loss_shape)
         consumed = True
-        if held is None or not np.isfinite(g).all():
+        if problem.reduction == "none" or not np.isfinite(g):
             return _gradients(problem, projection, chunks.evaluate(_scale(problem, g), names)[1])
-        found = {name: gradient.copy() for name, gradient in held.items()} if retain else held
-        if not retain:
-            held = None
+        found = chunks.evaluate(_scale(problem, None), names)[1] if held is None else held
+        held = found if retain else None
+        if retain:
+            found = {name: gradient.copy() for name, gradient in found.items()}
         if g != 1:
             with np.errstate(all="ignore"):
                 for gradient in found.values():
