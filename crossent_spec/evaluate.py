@@ -11,8 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import formulas
-from .dtypes import round_to, to_float64
-from .problem import Problem, check_grad_output, check_out, check_wrt
+from .dtypes import native, round_to, to_float64
+from .problem import (
+    Problem,
+    check_grad_output,
+    check_out,
+    check_wrt,
+    to_classes_in_middle,
+)
 
 Array = NDArray[Any]
 
@@ -164,7 +170,7 @@ def _losses_and_gradients(
     if beside:
         # Before ``out`` is written, which may be the logits.
         losses = engine.evaluate(problem, formula.mult).losses
-        found = engine.weight_and_target(problem, beside, scale, losses, formula.mult)
+        found = _beside_the_logits(problem, beside, scale, losses, formula.mult)
     if "input" in names:
         if formula.unit:
             assert problem.logits is not None
@@ -174,6 +180,25 @@ def _losses_and_gradients(
     if losses is None:
         losses = engine.evaluate(problem, formula.mult).losses
     return losses, Gradients(**found)
+
+
+def _beside_the_logits(
+    problem: Problem, names: Sequence[str], scale: Array, losses: Array, mult: float
+) -> dict[str, Array]:
+    """Return the gradients of probability targets and class weights, those that are named."""
+    engine = _engine()
+    found: dict[str, Array] = {}
+    target = None
+    if "target" in names:
+        original = problem.targets.original
+        found["target"] = np.empty(original.shape, native(original.dtype))
+        target = to_classes_in_middle(found["target"], problem.logits_shape)
+    sums = engine.target_and_weight(problem, scale, mult, target, "weight" in names)
+    if "weight" in names:
+        assert problem.weight is not None
+        sums += engine.weight_in_denominator(problem, scale, losses)
+        found["weight"] = round_to(sums, problem.weight.dtype)
+    return found
 
 
 def _engine() -> ModuleType:

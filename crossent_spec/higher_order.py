@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import formulas
+from .chunks import Projection
 from .dtypes import round_to, to_float64
 from .evaluate import (
     Gradients,
@@ -20,7 +21,7 @@ from .evaluate import (
     loss_value,
     symbols,
 )
-from .linear import Projection, linear_problem, projected
+from .linear import linear_problem
 from .options import LinearCrossEntropyOptions
 from .problem import (
     Problem,
@@ -188,7 +189,7 @@ def linear_cross_entropy_jvp(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
     operands = projection.operands(problem.targets.keep)
-    s = symbols(problem, projected(operands))
+    s = symbols(problem, _projected(operands))
     moved = _moved_logits(operands, _directions(tangents, projection))
     return loss_value(problem, s), _reduced_jvp(problem, s, moved)
 
@@ -253,7 +254,7 @@ def linear_cross_entropy_hvp(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
     operands = projection.operands(problem.targets.keep)
-    s = symbols(problem, projected(operands))
+    s = symbols(problem, _projected(operands))
     scale = _scale(problem, s, grad_output)
     directions = _directions(tangents, projection)
     with np.errstate(all="ignore"):
@@ -272,6 +273,12 @@ def linear_cross_entropy_hvp(
             if argument is not None
         }
     )
+
+
+def _projected(operands: tuple[Array, Array, Array | None]) -> Array:
+    """Return the logits (N, C, D) of the operands of a projection."""
+    with np.errstate(all="ignore"):
+        return formulas.linear_logits(*operands)
 
 
 def _refuse(options: LinearCrossEntropyOptions | None) -> None:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import formulas
-from .dtypes import round_to, to_float64
-from .evaluate import (
-    Gradients,
-    Vjp,
-    differentiable,
-    loss_value,
-    symbol_gradients,
-    symbols,
-    target_and_weight,
-)
+from .chunks import Chunks, Projection, rounded
+from .evaluate import Gradients, Vjp, differentiable, reduced_loss, sample_scale
 from .options import LinearCrossEntropyOptions
 from .problem import (
     Problem,
@@ -34,32 +23,6 @@ from .problem import (
 )
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Projection:
-    """The linear part of a call: arrays as the caller gave them."""
-
-    input: Array
-    weight: Array
-    bias: Array | None
-
-    def operands(self, keep: NDArray[np.bool_]) -> tuple[Array, Array, Array | None]:
-        """Return features (N, F), weight (C, D, F) and bias (C, D) in float64.
-
-        A sample all of whose positions are ignored must not matter, whatever it holds: its
-        features are 0.
-        """
-        classes, *out_features, in_features = self.weight.shape
-        positions = math.prod(out_features)
-        batch = math.prod(self.input.shape[:-1])
-        features = to_float64(self.input).reshape(batch, in_features)
-        bias = None if self.bias is None else to_float64(self.bias).reshape(classes, positions)
-        return (
-            np.where(keep.any(axis=1, keepdims=True), features, 0.0),
-            to_float64(self.weight).reshape(classes, positions, in_features),
-            bias,
-        )
 
 
 def linear_cross_entropy(
@@ -132,9 +95,8 @@ def linear_cross_entropy(
     problem, projection = linear_problem(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
-    _check_options(options, projection)
-    logits = projected(projection.operands(problem.targets.keep))
-    return loss_value(problem, symbols(problem, logits))
+    losses, _ = _chunks(problem, projection, options).evaluate()
+    return reduced_loss(problem, losses)
 
 
 def linear_cross_entropy_vjp(
@@ -199,40 +161,40 @@ def linear_cross_entropy_vjp(
     problem, projection = linear_problem(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
-    _check_options(options, projection)
-    trainable = ("input", "linear_weight") + (
-        ("linear_bias",) if projection.bias is not None else ()
-    )
-    names = check_wrt(trainable if wrt is None else wrt, (*trainable, *differentiable(problem)))
-    operands = projection.operands(problem.targets.keep)
-    s = symbols(problem, projected(operands))
-    once = _chunks(projection, options) and not (options and options.allow_retain_graph)
+    chunks = _chunks(problem, projection, options)
+    names = _names(problem, projection, wrt)
+    retain = options is not None and options.allow_retain_graph
+    once = options is not None and not retain and not _falls_back(options, projection)
+    held: dict[str, Array] | None = None
     consumed = False
+    if problem.reduction == "none":
+        losses, _ = chunks.evaluate()
+    else:
+        # What the loss is multiplied by later multiplies the gradients.
+        losses, held = chunks.evaluate(_scale(problem, None), names)
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
-        nonlocal consumed
+        nonlocal consumed, held
         if once and consumed:
             raise RuntimeError(
                 "the chunked gradients were consumed by an earlier call of this vjp; pass "
                 "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
             )
         g = check_grad_output(grad_output, problem.loss_shape)
-        found = symbol_gradients(problem, s, g, names)
         consumed = True
-        result = target_and_weight(problem, found)
-        if found.x is None:
-            return Gradients(**result)
-        with np.errstate(all="ignore"):
-            linear = formulas.linear_gradients(found.x, operands[0], operands[1])
-        for name, gradient, argument in zip(
-            trainable, linear, (projection.input, projection.weight, projection.bias), strict=False
-        ):
-            if name in names:
-                assert argument is not None
-                result[name] = round_to(gradient.reshape(argument.shape), argument.dtype)
-        return Gradients(**result)
+        if problem.reduction == "none" or not np.isfinite(g):
+            return _gradients(problem, projection, chunks.evaluate(_scale(problem, g), names)[1])
+        found = chunks.evaluate(_scale(problem, None), names)[1] if held is None else held
+        held = found if retain else None
+        if retain:
+            found = {name: gradient.copy() for name, gradient in found.items()}
+        if g != 1:
+            with np.errstate(all="ignore"):
+                for gradient in found.values():
+                    np.multiply(gradient, g, out=gradient, casting="same_kind")
+        return _gradients(problem, projection, found)
 
-    return loss_value(problem, s), vjp
+    return reduced_loss(problem, losses), vjp
 
 
 def linear_cross_entropy_value_and_grad(
@@ -287,25 +249,14 @@ def linear_cross_entropy_value_and_grad(
     array([[-0.5, -0.5],
            [ 0.5,  0.5]])
     """
-    loss, vjp = linear_cross_entropy_vjp(
-        input,
-        linear_weight,
-        target,
-        linear_bias=linear_bias,
-        weight=weight,
-        reduction=reduction,
-        ignore_index=ignore_index,
-        label_smoothing=label_smoothing,
-        options=options,
-        wrt=wrt,
+    problem, projection = linear_problem(
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
-    return loss, vjp(grad_output)
-
-
-def projected(operands: tuple[Array, Array, Array | None]) -> Array:
-    """Return the logits (N, C, D) of the operands of a projection."""
-    with np.errstate(all="ignore"):
-        return formulas.linear_logits(*operands)
+    chunks = _chunks(problem, projection, options)
+    names = _names(problem, projection, wrt)
+    g = check_grad_output(grad_output, problem.loss_shape)
+    losses, found = chunks.evaluate(_scale(problem, g), names)
+    return reduced_loss(problem, losses), _gradients(problem, projection, found)
 
 
 def linear_problem(
@@ -365,26 +316,56 @@ def linear_problem(
     return problem, Projection(features, matrix, bias)
 
 
-def _check_options(options: LinearCrossEntropyOptions | None, projection: Projection) -> None:
+def _chunks(
+    problem: Problem, projection: Projection, options: LinearCrossEntropyOptions | None
+) -> Chunks:
+    """Check the options, and cut a call into chunks as they say."""
     if options is None:
-        return
+        return Chunks(problem, projection)
     if not isinstance(options, LinearCrossEntropyOptions):
         raise TypeError(f"options: got {options!r}, expected LinearCrossEntropyOptions or None")
     options.check_dtype(projection.input.dtype)
-    if not _chunks(projection, options):
+    if _falls_back(options, projection):
         warnings.warn(
             "options are ignored: with a K-dimensional linear_bias (out_features != ()) the loss "
             "falls back to the reference implementation",
             UserWarning,
             stacklevel=outside_level(),
         )
-        return
-    batch = projection.input.shape[0] if projection.input.ndim == 2 else 1
-    classes, *_, in_features = projection.weight.shape
-    options.chunk_size(batch, in_features, classes)
+        return Chunks(problem, projection)
+    rows = options.chunk_size(
+        projection.batch,
+        projection.weight.shape[-1],
+        projection.weight.shape[0] * projection.positions,
+        projection.input.dtype,
+    )
+    return Chunks(problem, projection, rows, options.acc_dtype)
 
 
-def _chunks(projection: Projection, options: LinearCrossEntropyOptions | None) -> bool:
-    """Tell whether a call runs in chunks: not under the one documented fallback."""
-    k_dimensional_bias = projection.bias is not None and projection.bias.ndim > 1
-    return options is not None and not k_dimensional_bias
+def _falls_back(options: LinearCrossEntropyOptions | None, projection: Projection) -> bool:
+    """Tell whether options are ignored: the one documented fallback."""
+    return options is not None and projection.bias is not None and projection.bias.ndim > 1
+
+
+def _names(
+    problem: Problem, projection: Projection, wrt: str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return what is differentiated by: by default the operands of the projection."""
+    operands = tuple(projection.arguments())
+    return check_wrt(operands if wrt is None else wrt, (*operands, *differentiable(problem)))
+
+
+def _scale(problem: Problem, grad_output: Array | None) -> NDArray[np.float64]:
+    """Return ∂(grad_output·loss)/∂l_n, shape (N, D)."""
+    g = check_grad_output(None, problem.loss_shape) if grad_output is None else grad_output
+    return sample_scale(problem, g)
+
+
+def _gradients(problem: Problem, projection: Projection, found: dict[str, Array]) -> Gradients:
+    """Round gradients to the dtypes of their arguments."""
+    arguments = {**projection.arguments(), "target": problem.targets.original}
+    if problem.weight is not None:
+        arguments["weight"] = problem.weight
+    return Gradients(
+        **{name: rounded(values, arguments[name].dtype) for name, values in found.items()}
+    )

@@ -24,13 +24,17 @@ class LinearCrossEntropyOptions:
     batch_chunk_size
         Rows per chunk; ``None`` leaves the choice to ``chunking_method``.
     chunking_method
-        'auto'; 'aspect_ratio', which sizes the logits of a chunk like the input,
-        next_pow2(⌈N / ⌈C / in_features⌉⌉) rows; 'aspect_ratio:K', that divided by K; or ``None``.
+        'aspect_ratio', which sizes the logits of a chunk like the input,
+        next_pow2(⌈N / ⌈C / in_features⌉⌉) rows; 'aspect_ratio:K', that divided by K; ``None``, one
+        chunk unless ``batch_chunk_size`` is given; or 'auto', which is 'aspect_ratio' for float16
+        and bfloat16 input and otherwise 'aspect_ratio:2'.
     acc_policy
-        'auto', 'accurate', 'balanced' or 'compact'.
+        'auto', 'accurate', 'balanced' or 'compact'.  Here all are one: the memory of 'compact',
+        since no policy needs more, with the precision of 'accurate'.
     acc_dtype
-        Dtype of accumulation, ``None`` for the policy's choice: float32 for float16 and bfloat16
-        input, otherwise the input's dtype.
+        Dtype in which the chunks' gradients of the linear weight are accumulated.  ``None`` is
+        float32 for float16 and bfloat16 input, otherwise the input's dtype.  The 16-bit dtype
+        itself saves a float32 array of the weight's shape, and rounds after every chunk.
 
     Raises
     ------
@@ -80,8 +84,23 @@ class LinearCrossEntropyOptions:
             dtype = floating_dtype(self.acc_dtype, "acc_dtype", ValueError)
             object.__setattr__(self, "acc_dtype", dtype)
 
-    def chunk_size(self, batch: int, in_features: int, classes: int) -> int:
+    def chunk_size(
+        self,
+        batch: int,
+        in_features: int,
+        classes: int,
+        dtype: np.dtype[Any] = np.dtype(np.float32),  # noqa: B008
+    ) -> int:
         """Rows per chunk for a call of these sizes, by the documented heuristics.
+
+        Parameters
+        ----------
+        batch, in_features
+            Shape of the input.
+        classes
+            Logits of one row: C, or C·d1·…·dK.
+        dtype
+            Of the input.
 
         Raises
         ------
@@ -95,7 +114,8 @@ class LinearCrossEntropyOptions:
         """
         method = self.chunking_method
         if method == "auto":
-            method = None if self.batch_chunk_size is not None else "aspect_ratio"
+            ratio = "aspect_ratio" if dtype.itemsize == 2 else "aspect_ratio:2"
+            method = None if self.batch_chunk_size is not None else ratio
         chosen = batch if self.batch_chunk_size is None else min(self.batch_chunk_size, batch)
         if method is not None:
             factor = int(method.partition(":")[2] or 1)

@@ -28,7 +28,7 @@ def log_sum(row: Any) -> Any:
 
 
 @kernel()
-def target_and_weight(
+def add_target_and_weight(
     begin: Any,
     end: Any,
     classes: Any,

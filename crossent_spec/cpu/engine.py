@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dtypes import native, round_to, to_float64
+from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
-from .beside import along, target_and_weight
+from .beside import add_target_and_weight, along
 from .lanes import lanes
 from .memory import read_only
 from .rows import rows
@@ -138,53 +137,63 @@ def evaluate(
     return Results(losses, gradient)
 
 
-def weight_and_target(
-    problem: Problem, names: Sequence[str], scale: Float, losses: Float, mult: float = 1.0
-) -> dict[str, Array]:
-    """Evaluate the gradients of class weights and probability targets, those that are named.
+def target_and_weight(
+    problem: Problem,
+    scale: Float,
+    mult: float = 1.0,
+    target: Array | None = None,
+    weight: bool = False,
+) -> Float:
+    """Evaluate the gradients of probability targets and of class weights.
 
     Parameters
     ----------
     scale
         (N, D) ∂result/∂l_n.
-    losses
-        (N, D) per-sample losses: an index target's mean depends on the weights through its
-        denominator too.
+    target
+        Where the gradient of the probabilities goes, (N, C, D) of a floating dtype.
+    weight
+        Whether the gradient of the class weights is wanted.
+
+    Returns
+    -------
+    ndarray
+        (C,) the gradient of the weights, without what a mean's denominator adds; or empty.
     """
-    logits, targets, weight = problem.logits, problem.targets, problem.weight
+    logits = problem.logits
     assert logits is not None
-    found: dict[str, Array] = {}
-    writing = None
-    if "target" in names:
-        assert targets.probabilities is not None
-        found["target"] = np.empty_like(targets.original, native(targets.original.dtype))
-        writing = to_classes_in_middle(found["target"], problem.logits_shape)
     classes = logits.shape[1]
-    sums = np.zeros((GROUPS, classes if "weight" in names else 0))
+    sums = np.zeros((GROUPS, classes if weight else 0))
     terms = Terms(problem)
     flat_scale = read_only(scale.reshape(-1))
 
     def part(begin: int, end: int, views: Views, group: int) -> None:
-        target_and_weight(
+        add_target_and_weight(
             begin, end, classes, *views, terms.keep, terms.y, terms.w, terms.sharp, terms.uniform,
             flat_scale, sums[group],
         )  # fmt: skip
 
-    if losses.size:
-        reading = (logits, targets.probabilities)
-        Samples(reading, writing, DOUBLE, mult, in_rows=True).run(part, GROUPS)
-    if "weight" in names:
-        assert weight is not None
-        total = sums.sum(axis=0)
-        if terms.y is not None and problem.reduction == "mean":
-            y, kept = terms.y[terms.keep], flat_scale[terms.keep]
-            with np.errstate(all="ignore"):
-                mean = np.float64(compensated(losses.reshape(-1))) / denominator(problem)
-                through = np.bincount(y, kept, classes) * mean
-            # Where no sample has a class, not even an undefined mean matters.
-            total = np.where(np.bincount(y, minlength=classes) > 0, total - through, total)
-        found["weight"] = round_to(total, weight.dtype)
-    return found
+    if logits.size:
+        reading = (logits, problem.targets.probabilities)
+        Samples(reading, target, DOUBLE, mult, in_rows=True).run(part, GROUPS)
+    return sums.sum(axis=0)
+
+
+def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Float:
+    """Evaluate what the weights in the denominator of an index target's mean add to their gradient.
+
+    −(mean loss)·Σ_n scale_n·1{y_n = c}·1{y_n ≠ ignore_index}, shape (C,).
+    """
+    targets, weight = problem.targets, problem.weight
+    assert weight is not None
+    if targets.indices is None or problem.reduction != "mean":
+        return np.zeros(weight.size)
+    y = targets.indices[targets.keep]
+    with np.errstate(all="ignore"):
+        mean = np.float64(compensated(losses.reshape(-1))) / denominator(problem)
+        added = -mean * np.bincount(y, scale[targets.keep], weight.size)
+    # Where no sample has a class, not even an undefined mean matters.
+    return np.where(np.bincount(y, minlength=weight.size) > 0, added, 0.0)
 
 
 def derivatives_along(

@@ -180,7 +180,7 @@ def test_ignore_index_none_is_minus_one_hundred():
 @pytest.mark.parametrize(
     ("arguments", "sizes", "rows"),
     [
-        ({}, (64, 8, 32), 16),
+        ({}, (64, 8, 32), 8),
         ({"batch_chunk_size": 10}, (64, 8, 32), 10),
         ({"batch_chunk_size": 100}, (64, 8, 32), 64),
         ({"chunking_method": None}, (64, 8, 32), 64),

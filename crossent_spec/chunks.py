@@ -1,0 +1,287 @@
+"""The linear loss and its gradients, some samples at a time.
+
+The logits of a chunk are a matrix product into one buffer; there the kernels turn them into their
+own gradient; two more products lead from it to the gradients of input and linear weight, which
+the latter's is added to where it lies.  Nothing of the size of all logits exists, whatever the
+mode, and a sample all of whose positions are ignored takes part in nothing.
+
+Products are those of BLAS in the working type: float64 if an operand is, otherwise float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dtypes import native, round_to, to_float64
+from .problem import Problem, Targets
+
+Array = NDArray[Any]
+Float = NDArray[np.float64]
+Rows = slice | NDArray[np.intp]
+
+#: Bytes of a chunk where no option says.  From some 400 rows on, products of few rows cost little
+#: more than those of all, so a chunk may also have a quarter of the linear weight's bytes.
+BUDGET = 62_500_000
+#: More rows than this make no product faster.
+ROWS = 2048
+#: Logits that the gradients of probabilities and class weights take at a time.
+DENSE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The linear part of a call: arrays as the caller gave them."""
+
+    input: Array
+    weight: Array
+    bias: Array | None
+
+    @property
+    def batch(self) -> int:
+        """N, 1 for unbatched input."""
+        return math.prod(self.input.shape[:-1])
+
+    @property
+    def positions(self) -> int:
+        """d1·…·dK."""
+        return math.prod(self.weight.shape[1:-1])
+
+    def arguments(self) -> dict[str, Array]:
+        """Return the operands that the call has, by name."""
+        found = {"input": self.input, "linear_weight": self.weight}
+        return found if self.bias is None else {**found, "linear_bias": self.bias}
+
+    def operands(self, keep: NDArray[np.bool_]) -> tuple[Array, Array, Array | None]:
+        """Return features (N, F), weight (C, D, F) and bias (C, D) in float64.
+
+        A sample all of whose positions are ignored must not matter, whatever it holds: its
+        features are 0.
+        """
+        classes, width = self.weight.shape[0], self.weight.shape[-1]
+        features = to_float64(self.input).reshape(self.batch, width)
+        bias = None if self.bias is None else to_float64(self.bias).reshape(classes, -1)
+        return (
+            np.where(keep.any(axis=1, keepdims=True), features, 0.0),
+            to_float64(self.weight).reshape(classes, self.positions, width),
+            bias,
+        )
+
+
+class Chunks:
+    """A call of the linear loss, to be evaluated in chunks.
+
+    Parameters
+    ----------
+    rows
+        Samples of a chunk; ``None`` for a good number.
+    accumulate_in
+        Dtype in which chunks add up to the gradient of the linear weight.  ``None`` and the
+        working type are one; a 16-bit type saves memory, and rounds after every chunk.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        projection: Projection,
+        rows: int | None = None,
+        accumulate_in: np.dtype[Any] | None = None,
+    ) -> None:
+        self.problem = problem
+        self.arguments = projection.arguments()
+        self.classes, self.width = projection.weight.shape[0], projection.weight.shape[-1]
+        self.positions = projection.positions
+        self.features = projection.input.reshape(projection.batch, self.width)
+        self.weight = projection.weight.reshape(self.classes * self.positions, self.width)
+        self.bias = None if projection.bias is None else projection.bias.reshape(-1)
+        self.working = _working(*self.arguments.values())
+        self.sums = (
+            native(projection.weight.dtype)
+            if accumulate_in is not None and accumulate_in.itemsize == 2
+            else self.working
+        )
+        self.rows = rows
+
+    def evaluate(
+        self, scale: Float | None = None, names: Sequence[str] = ()
+    ) -> tuple[Float, dict[str, Array]]:
+        """Return the losses (N, D) of the samples and the gradients of the named arguments.
+
+        The gradients have their arguments' shapes, but are not yet rounded to their dtypes.
+
+        Parameters
+        ----------
+        scale
+            (N, D) ∂result/∂l_n, for gradients.
+        """
+        from .cpu import engine
+
+        keep = self.problem.targets.keep
+        losses = np.zeros(keep.shape)
+        found = self._zeros(names)
+        kept = np.flatnonzero(keep.any(axis=1))
+        rows = self._rows_of_chunk(kept.size)
+        logits = np.empty((rows, len(self.weight)), self.working)
+        for begin in range(0, kept.size, rows):
+            end = min(begin + rows, kept.size)
+            # All samples need no gathering, nor their gradients a place to wait.
+            part = slice(begin, end) if kept.size == len(keep) else kept[begin:end]
+            own = None if scale is None else scale[part]
+            losses[part] = self._chunk(part, logits[: end - begin], own, found)
+        if "weight" in found and scale is not None:
+            found["weight"] += engine.weight_in_denominator(self.problem, scale, losses)
+        arguments = {**self.arguments, "target": self.problem.targets.original}
+        return losses, {
+            name: gradient.reshape(arguments[name].shape) if name in arguments else gradient
+            for name, gradient in found.items()
+        }
+
+    def _zeros(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return where the gradients grow."""
+        logits = (len(self.features), self.classes, self.positions)
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+            "input": (self.features.shape, self.working),
+            "linear_weight": (self.weight.shape, self.sums),
+            "linear_bias": ((len(self.weight),), np.float64),
+            "target": (logits, _working(self.problem.targets.original)),
+            "weight": ((self.classes,), np.float64),
+        }
+        return {name: np.zeros(*shapes[name]) for name in names}
+
+    def _rows_of_chunk(self, samples: int) -> int:
+        if self.rows is not None:
+            return max(1, min(self.rows, samples))
+        size = self.working.itemsize
+        row = len(self.weight) * size
+        if samples < len(self.features):
+            row += 2 * self.width * size
+        probabilities = self.problem.targets.probabilities
+        if probabilities is not None and probabilities.dtype != self.working:
+            row += 8 * len(self.weight)
+        most = max(BUDGET, self.weight.size * size // 4) // max(1, row)
+        # As many chunks as need be, all of about the same size.
+        chunks = -(-samples // max(1, min(ROWS, most)))
+        return -(-samples // max(1, chunks)) or 1
+
+    def _chunk(
+        self, part: Rows, logits: Array, scale: Float | None, found: dict[str, Array]
+    ) -> Float:
+        """Evaluate some samples, and add what they give to the gradients."""
+        from .cpu import engine
+        from .cpu.products import multiply
+
+        features = self._features(part)
+        self._project(features, logits)
+        if scale is not None and ("target" in found or "weight" in found):
+            self._add_dense_gradients(part, logits, scale, found)
+        problem = self._problem(part, logits)
+        if scale is None or not any(name in self.arguments for name in found):
+            return engine.evaluate(problem).losses
+        losses = engine.evaluate(problem, 1.0, scale, problem.logits).losses
+        if "linear_bias" in found:
+            of_chunk = np.empty((1, len(self.weight)), self.working)
+            multiply(np.ones((1, len(logits)), self.working), logits, of_chunk)
+            found["linear_bias"] += of_chunk[0]
+        if "input" in found:
+            self._add_input_gradient(part, logits, found["input"])
+        if "linear_weight" in found:
+            self._add_weight_gradient(logits, features, found["linear_weight"])
+        return losses
+
+    def _features(self, part: Rows) -> Array:
+        """Return the features of a chunk: a view if BLAS can take it."""
+        from .cpu.products import fits
+
+        features = self.features[part]
+        if features.dtype == self.working and fits(features):
+            return features
+        return np.ascontiguousarray(features, self.working)
+
+    def _project(self, features: Array, logits: Array) -> None:
+        from .cpu import threads
+        from .cpu.products import multiply
+        from .cpu.widening import blocks
+
+        if self.bias is not None:
+            bias = self.bias.astype(self.working)
+            threads.in_parts(lambda a, b: np.copyto(logits[a:b], bias), len(logits), 16)
+        for place, block in blocks(self.weight, self.working):
+            multiply(features, block.T, logits[:, place], add=self.bias is not None)
+
+    def _problem(self, part: Rows, logits: Array) -> Problem:
+        """Return the problem of a chunk's samples, whose losses are not reduced."""
+        targets = self.problem.targets
+        shape = (len(logits), self.classes, self.positions)
+        return replace(
+            self.problem,
+            logits=logits.reshape(shape),
+            logits_shape=shape,
+            dtype=self.working,
+            targets=Targets(
+                None if targets.indices is None else targets.indices[part],
+                targets.keep[part],
+                None if targets.probabilities is None else targets.probabilities[part],
+                targets.original,
+            ),
+            reduction="none",
+        )
+
+    def _add_input_gradient(self, part: Rows, logits: Array, gradient: Array) -> None:
+        from .cpu.products import multiply
+        from .cpu.widening import blocks
+
+        whole = isinstance(part, slice)
+        out = gradient[part] if whole else np.empty((len(logits), self.width), self.working)
+        for place, block in blocks(self.weight, self.working):
+            multiply(logits[:, place], block, out, add=place.start > 0)
+        if not whole:
+            gradient[part] = out
+
+    def _add_weight_gradient(self, logits: Array, features: Array, gradient: Array) -> None:
+        from .cpu.products import multiply
+        from .cpu.widening import blocks
+
+        for place, block in blocks(gradient, self.working):
+            multiply(logits[:, place].T, features, block, add=True)
+            if gradient.dtype != self.working:
+                gradient[place] = rounded(block, gradient.dtype)
+
+    def _add_dense_gradients(
+        self, part: Rows, logits: Array, scale: Float, found: dict[str, Array]
+    ) -> None:
+        """Add the gradients of probabilities and class weights.
+
+        Without what the denominator of a mean adds, which concerns all samples.
+        """
+        from .cpu import engine
+
+        problem = self._problem(part, logits)
+        target = None
+        if "target" in found:
+            shape = (len(logits), self.classes, self.positions)
+            target = np.empty(shape, found["target"].dtype)
+        sums = engine.target_and_weight(problem, scale, 1.0, target, "weight" in found)
+        if target is not None:
+            found["target"][part] = target
+        if "weight" in found:
+            found["weight"] += sums
+
+
+def _working(*arrays: Array) -> np.dtype[Any]:
+    wide = any(array.dtype.name == "float64" for array in arrays)
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Round to a dtype, once; the values themselves if they are of that dtype."""
+    if values.dtype == native(dtype):
+        return values
+    if values.dtype == np.float64:
+        return round_to(values, dtype)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return values.astype(native(dtype))

@@ -1,0 +1,411 @@
+"""The linear loss in chunks: the formulas' values, the promised memory, the documented state."""
+
+import tracemalloc
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import crossent_spec as cs
+from crossent_spec import formulas
+from crossent_spec.chunks import BUDGET
+
+DTYPES = {
+    "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16,
+    "float32": np.float32,
+    "float64": np.float64,
+}
+#: Unit roundoffs of the results' type, and of the products'.
+STORE = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+PRODUCT = {name: 2.0**-53 if name == "float64" else 2.0**-24 for name in STORE}
+#: Roundings of a loss or a gradient of the logits, beside those of the projection.
+KERNEL = 8
+
+N, F, C = 13, 6, 11
+
+MODES = {
+    "plain": {},
+    "sum": {"reduction": "sum"},
+    "none": {"reduction": "none"},
+    "bias": {"bias": True},
+    "ignored": {"ignored": True},
+    "weights": {"weights": True, "ignored": True},
+    "smoothing": {"label_smoothing": 0.2, "weights": True, "bias": True},
+    "probabilities": {"probabilities": True, "bias": True},
+    "probabilities-weights": {"probabilities": True, "weights": True, "label_smoothing": 0.1},
+    "positions": {"out": (2, 3), "ignored": True},
+    "positions-smoothing": {"out": (2,), "label_smoothing": 0.3, "weights": True},
+    "positions-probabilities": {"out": (2,), "probabilities": True, "reduction": "none"},
+}
+
+
+class Call:
+    """A random call, and what the formulas say about it in float64."""
+
+    def __init__(self, mode, dtype="float32", seed=0, batch=N, width=F, classes=C):
+        mode = dict(MODES[mode])
+        rng = np.random.default_rng(seed)
+        kind = DTYPES[dtype]
+        out = mode.pop("out", ())
+        self.input = rng.standard_normal((batch, width)).astype(kind)
+        self.weight = rng.standard_normal((classes, *out, width)).astype(kind)
+        bias = mode.pop("bias", False)
+        self.bias = rng.standard_normal(classes).astype(kind) if bias else None
+        self.w = rng.uniform(0.5, 2, classes).astype(kind) if mode.pop("weights", False) else None
+        self.keep = np.ones((batch, *out), dtype=bool)
+        if mode.pop("probabilities", False):
+            q = rng.uniform(size=(batch, classes, *out))
+            self.target = (q / q.sum(axis=1, keepdims=True)).astype(kind)
+        else:
+            self.target = rng.integers(0, classes, (batch, *out))
+            if mode.pop("ignored", False):
+                self.target[rng.uniform(size=batch) < 0.4] = -100
+                self.target[0, ...] = -100
+                self.target.reshape(batch, -1)[1, 0] = -100
+                self.keep = self.target != -100
+        self.arguments = {"linear_bias": self.bias, "weight": self.w, **mode}
+        self.mode = mode
+        self.store, self.product = STORE[dtype], PRODUCT[dtype]
+
+    def value_and_grad(self, **more):
+        return cs.linear_cross_entropy_value_and_grad(
+            self.input, self.weight, self.target, **self.arguments, **more
+        )
+
+    def names(self):
+        names = ["input", "linear_weight"] + ["linear_bias"] * (self.bias is not None)
+        return (
+            names + ["weight"] * (self.w is not None) + ["target"] * (self.target.dtype.kind != "i")
+        )
+
+    def symbols(self):
+        wide = {name: None if (a := getattr(self, name)) is None else a.astype(np.float64)
+                for name in ("input", "weight", "bias", "w")}  # fmt: skip
+        classes, width = len(self.weight), self.weight.shape[-1]
+        matrix = wide["weight"].reshape(classes, -1, width)
+        bias = None if self.bias is None else wide["bias"].reshape(classes, -1)
+        indices = self.target.dtype.kind == "i"
+        batch = len(self.input)
+        s = formulas.Symbols(
+            x=formulas.linear_logits(wide["input"], matrix, bias),
+            y=np.where(self.keep, self.target, 0).reshape(batch, -1) if indices else None,
+            q=None if indices else self.target.astype(np.float64).reshape(batch, classes, -1),
+            w=np.ones(classes) if self.w is None else wide["w"],
+            keep=self.keep.reshape(batch, -1),
+            epsilon=self.mode.get("label_smoothing", 0.0),
+            reduction=self.mode.get("reduction", "mean"),
+        )
+        return s, wide["input"], matrix, bias
+
+    def exact(self, g=1.0, chunks=0):
+        """Return loss and gradients, each with its allowed error.
+
+        Every operation rounds by u at most, and a sum of n terms by n − 1 of them (Higham 2002):
+        F + 1 roundings make a logit, so that its error moves a log-probability by at most twice
+        the largest of them; what is stored rounds once more, by v.  ``chunks`` roundings by v are
+        those of a sum over so many chunks that is itself stored.
+        """
+        u, v = self.product, self.store
+        s, features, matrix, bias = self.symbols()
+        divisor = formulas.denominator(s)
+        g = np.broadcast_to(g, s.keep.shape) if s.reduction == "none" else np.float64(g)
+        scale = formulas.sample_scale(g, divisor, s)
+        size = np.abs(features) @ np.abs(matrix).reshape(-1, features.shape[1]).T
+        size = size.reshape(s.x.shape) + (0 if bias is None else np.abs(bias))
+        logit = (features.shape[1] + 1) * u * size.max(axis=1, keepdims=True)
+        logp = np.abs(formulas.log_softmax(s.x))
+        a = np.abs(formulas.coefficients(s)) * s.keep[:, None, :]
+        wrong = 2 * logit + KERNEL * u * (1 + logp + np.abs(s.x))
+        losses = (a * wrong).sum(axis=1)
+        reduced = formulas.reduced(losses, divisor, s.reduction)
+        loss = formulas.loss(s)
+        found = {"loss": (loss, reduced + v * np.abs(loss))}
+
+        found_g = formulas.gradients(s, g)
+        total = np.exp(-logp) * a.sum(axis=1, keepdims=True)
+        strength = np.abs(scale)[:, None, :]
+        error = strength * (total * wrong + KERNEL * u * (total + a))
+        count, flat = len(features), (len(features), -1)
+        x, wide = np.abs(features), np.abs(matrix.reshape(-1, features.shape[1]))
+        G, E = np.abs(found_g.x).reshape(flat), error.reshape(flat)
+        of_input, of_weight, of_bias = formulas.linear_gradients(found_g.x, features, matrix)
+        sums = {
+            "input": (of_input, E @ wide + (len(wide) + 1) * u * (G @ wide)),
+            "linear_weight": (of_weight, E.T @ x + ((count + 1) * u + chunks * v) * (G.T @ x)),
+            "linear_bias": (of_bias, (E + (count + 1) * u * G).sum(axis=0)),
+        }
+        for name, (value, bound) in sums.items():
+            found[name] = value, bound.reshape(value.shape) + 2 * v * np.abs(value)
+        mixed = np.abs(formulas.mixed_targets(s)) * s.keep[:, None, :]
+        of_w = (strength * mixed * wrong).sum(axis=(0, 2))
+        if s.q is None and s.reduction == "mean":
+            of_w = of_w + reduced * (strength * mixed).sum(axis=(0, 2)) / max(1e-9, 1 - s.epsilon)
+        found["weight"] = found_g.w, of_w + 2 * v * np.abs(found_g.w)
+        found["target"] = found_g.q, strength * s.w[:, None] * wrong + 2 * v * np.abs(found_g.q)
+        return found
+
+
+def check(call, loss, grads, names, g=1.0, chunks=0):
+    exact = call.exact(g, chunks)
+    for name in ("loss", *names):
+        got = loss if name == "loss" else getattr(grads, name)
+        value, allowed = (np.asarray(part) for part in exact[name])
+        got = np.asarray(got).astype(np.float64).reshape(value.shape)
+        # Results of a 16-bit type may be subnormal there.
+        allowed = allowed + (2.0**-24 if call.store > 2.0**-24 else 0.0)
+        assert (np.abs(got - value) <= allowed).all(), (name, np.abs(got - value).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("rows", [None, 1, 2, 5, 64])
+def test_every_chunk_size_gives_the_formulas_values(dtype, mode, rows):
+    call = Call(mode, dtype)
+    options = None if rows is None else cs.LinearCrossEntropyOptions(batch_chunk_size=rows)
+    loss, grads = call.value_and_grad(options=options, wrt=call.names())
+    check(call, loss, grads, call.names())
+    alone = cs.linear_cross_entropy(
+        call.input, call.weight, call.target, **call.arguments, options=options
+    )
+    np.testing.assert_array_equal(alone, loss)
+    for name in call.names():
+        argument = {"linear_weight": "weight", "linear_bias": "bias", "weight": "w"}.get(name, name)
+        assert getattr(grads, name).dtype == getattr(call, argument).dtype
+        assert getattr(grads, name).shape == getattr(call, argument).shape
+
+
+@pytest.mark.parametrize("policy", ["auto", "accurate", "balanced", "compact"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_accumulate_in_float32_unless_told_otherwise(policy, dtype):
+    # Every sample adds a little to a large sum, which a 16-bit sum would not notice.
+    batch = 3000
+    features = np.full((batch, 1), 1.0, DTYPES[dtype])
+    matrix = np.zeros((2, 1), DTYPES[dtype])
+    target = np.zeros(batch, dtype=int)
+    found = {}
+    for acc in (None, "float32", dtype):
+        options = cs.LinearCrossEntropyOptions(batch_chunk_size=1, acc_policy=policy, acc_dtype=acc)
+        _, grads = cs.linear_cross_entropy_value_and_grad(
+            features, matrix, target, reduction="sum", options=options
+        )
+        found[acc] = float(grads.linear_weight[1, 0])
+    assert found[None] == found["float32"] == float(DTYPES[dtype](1500))
+    # Steps of 1/2 are lost once an ulp of the sum is more than 1.
+    assert found[dtype] == {"float16": 1024.0, "bfloat16": 128.0}[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("mode", ["plain", "positions", "smoothing"])
+def test_sixteen_bit_accumulation_rounds_once_a_chunk(dtype, mode):
+    call = Call(mode, dtype)
+    options = cs.LinearCrossEntropyOptions(batch_chunk_size=3, acc_dtype=dtype)
+    loss, grads = call.value_and_grad(options=options)
+    check(call, loss, grads, ["input", "linear_weight"], chunks=-(-N // 3))
+
+
+@pytest.mark.parametrize("mode", ["plain", "none", "smoothing", "positions", "probabilities"])
+@pytest.mark.parametrize("options", [None, {"batch_chunk_size": 4, "allow_retain_graph": True}])
+def test_a_gradient_of_the_loss_given_later_multiplies_the_gradients(mode, options):
+    call = Call(mode)
+    options = None if options is None else cs.LinearCrossEntropyOptions(**options)
+    loss, vjp = cs.linear_cross_entropy_vjp(
+        call.input, call.weight, call.target, **call.arguments, options=options, wrt=call.names()
+    )
+    g = 0.75 if np.ndim(loss) == 0 else np.linspace(-1, 2, loss.size).reshape(loss.shape)
+    flat = g if np.ndim(loss) == 0 else g.reshape(N, -1)
+    first = vjp(g)
+    check(call, loss, first, call.names(), flat)
+    copy = first.linear_weight.copy()
+    again = vjp(g)
+    check(call, loss, again, call.names(), flat)
+    again.linear_weight[...] = 7
+    np.testing.assert_array_equal(first.linear_weight, copy)
+    np.testing.assert_array_equal(vjp(g).linear_weight, copy)
+
+
+def test_a_loss_scale_keeps_small_gradients_of_float16():
+    # Divided by the batch the gradient is below what float16 can hold; multiplied again it is not.
+    batch = 4096
+    features = np.full((batch, 1), 2.0**-14, np.float16)
+    matrix = np.zeros((2, 1), np.float16)
+    _, vjp = cs.linear_cross_entropy_vjp(features, matrix, np.zeros(batch, dtype=int))
+    scaled = vjp(2.0**15)
+    np.testing.assert_array_equal(scaled.linear_weight, np.float16([[-1], [1]]))
+
+
+def test_infinite_gradients_of_the_loss_leave_ignored_samples_alone():
+    call = Call("ignored")
+    _, vjp = cs.linear_cross_entropy_vjp(call.input, call.weight, call.target)
+    found = vjp(np.inf).input
+    assert not found[~call.keep].any()
+    assert not np.isfinite(found[call.keep]).any()
+
+
+@pytest.mark.parametrize("mode", ["ignored", "weights", "positions"])
+@pytest.mark.parametrize("rows", [None, 1, 4])
+def test_ignored_samples_are_as_if_absent(mode, rows):
+    call = Call(mode)
+    options = None if rows is None else cs.LinearCrossEntropyOptions(batch_chunk_size=rows)
+    loss, grads = call.value_and_grad(options=options)
+    kept = call.keep.reshape(N, -1).any(axis=1)
+    assert not kept.all()
+    dirty = call.input.copy()
+    dirty[~kept] = [np.nan, np.inf, -np.inf, 3e38, 0, 1]
+    call.input = dirty
+    again, other = call.value_and_grad(options=options)
+    assert loss == again
+    np.testing.assert_array_equal(grads.input, other.input)
+    np.testing.assert_array_equal(grads.linear_weight, other.linear_weight)
+    assert not grads.input[~kept].any()
+    call.input, call.target = call.input[kept], call.target[kept]
+    without, few = call.value_and_grad(options=options)
+    assert loss == without
+    np.testing.assert_array_equal(grads.input[kept], few.input)
+    np.testing.assert_array_equal(grads.linear_weight, few.linear_weight)
+
+
+def layouts(array):
+    spaced = np.zeros((len(array) + 2, array.shape[1] * 2), array.dtype)
+    spaced[1:-1, ::2] = array
+    wide = np.zeros((len(array), array.shape[1] + 3), array.dtype)
+    wide[:, 1:-2] = array
+    return {
+        "columns": np.asfortranarray(array),
+        "spaced": spaced[1:-1, ::2],
+        "wide": wide[:, 1:-2],
+        "backwards": array[::-1].copy()[::-1],
+        "swapped": array.astype(array.dtype.newbyteorder()),
+    }
+
+
+@pytest.mark.parametrize("layout", ["columns", "spaced", "wide", "backwards", "swapped"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_any_layout_of_the_operands_gives_the_same(layout, dtype):
+    call = Call("plain", dtype)
+    call.input, call.weight = layouts(call.input)[layout], layouts(call.weight)[layout]
+    loss, grads = call.value_and_grad()
+    check(call, loss, grads, ["input", "linear_weight"])
+
+
+def test_operands_of_several_dtypes_are_computed_in_the_widest():
+    call = Call("bias", "float64")
+    call.input = call.input.astype(np.float32)
+    loss, grads = call.value_and_grad()
+    exact = call.exact()
+    assert loss.dtype == grads.input.dtype == np.float32
+    np.testing.assert_allclose(grads.linear_weight, exact["linear_weight"][0].reshape(C, F), 1e-13)
+    np.testing.assert_allclose(loss, exact["loss"][0], 2.0**-23)
+
+
+@pytest.mark.parametrize("rows", [None, 1, 3])
+def test_nothing_to_sum_over(rows):
+    options = None if rows is None else cs.LinearCrossEntropyOptions(batch_chunk_size=rows)
+    loss, grads = cs.linear_cross_entropy_value_and_grad(
+        np.ones((0, F)), np.ones((C, F)), np.ones(0, int), reduction="sum", options=options
+    )
+    assert loss == 0
+    assert grads.input.shape == (0, F)
+    assert not grads.linear_weight.any()
+    loss, grads = cs.linear_cross_entropy_value_and_grad(
+        np.ones((3, 0)), np.ones((C, 0)), np.ones(3, int), options=options
+    )
+    assert loss == pytest.approx(np.log(C))
+    losses, grads = cs.linear_cross_entropy_value_and_grad(
+        np.ones((3, F)), np.ones((C, 0, F)), np.ones((3, 0), int), reduction="none", options=options
+    )
+    assert losses.shape == (3, 0)
+    assert not grads.input.any()
+
+
+def peak(function):
+    """Return what a call holds at most beyond what was there, its results included, in bytes."""
+    function()  # compiles
+    tracemalloc.start()
+    try:
+        result = function()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+
+
+BIG = {"batch": 2048, "width": 16, "classes": 2048}
+#: Per-sample numbers, class coefficients, kernels' rows and tiles.
+SMALL = 1.5e6
+
+
+@pytest.mark.parametrize(
+    "mode", ["plain", "none", "ignored", "weights", "smoothing", "positions", "bias"]
+)
+@pytest.mark.parametrize("rows", [32, 128])
+def test_options_bound_the_memory(mode, rows):
+    call = Call(mode, **BIG)
+    logits = rows * call.weight[..., 0].size * 4
+    assert SMALL + logits < 2048 * call.weight[..., 0].size * 4 / 4
+    options = cs.LinearCrossEntropyOptions(batch_chunk_size=rows)
+    used, (_, grads) = peak(lambda: call.value_and_grad(options=options))
+    results = grads.input.nbytes + grads.linear_weight.nbytes
+    assert logits < used < results + logits + SMALL
+
+
+def test_probability_targets_need_no_second_array_of_all_logits():
+    call = Call("probabilities", **BIG)
+    options = cs.LinearCrossEntropyOptions(batch_chunk_size=32)
+    used, _ = peak(lambda: call.value_and_grad(options=options))
+    assert used < 32 * 2048 * 4 + SMALL
+    names = ["input", "target"]
+    used, (_, grads) = peak(lambda: call.value_and_grad(options=options, wrt=names))
+    # The formulas hold some float64 arrays of 2¹⁸ logits.
+    assert used < grads.target.nbytes + 12 * 8 * 2**18 + SMALL
+
+
+def test_without_options_a_chunk_has_a_bounded_size():
+    call = Call("plain", batch=4096, width=4, classes=8192)
+    used, _ = peak(lambda: call.value_and_grad())
+    assert 4096 * 8192 * 4 > 1.9 * 64e6
+    assert BUDGET / 4 < used < 64e6
+
+
+@pytest.mark.parametrize("options", [None, {"acc_dtype": "bfloat16"}])
+def test_no_float32_copy_of_a_16_bit_weight_is_held(options):
+    call = Call("plain", "bfloat16", batch=8, width=1024, classes=8192)
+    options = None if options is None else cs.LinearCrossEntropyOptions(**options)
+    whole, block, logits = 8192 * 1024 * 4, 8 << 20, 8 * 8192 * 4
+    used, _ = peak(
+        lambda: cs.linear_cross_entropy(call.input, call.weight, call.target, options=options)
+    )
+    assert used < block + logits + SMALL < whole / 3
+    used, _ = peak(lambda: call.value_and_grad(options=options))
+    # The gradient, and either the float32 sums or blocks of them.
+    assert used < whole / 2 + (whole if options is None else 2 * block) + logits + SMALL
+
+
+def test_memory_layouts_of_blas_are_not_copied():
+    call = Call("plain", batch=64, width=1024, classes=4096)
+    call.weight, call.input = np.asfortranarray(call.weight), np.asfortranarray(call.input)
+    used, _ = peak(lambda: cs.linear_cross_entropy(call.input, call.weight, call.target))
+    assert used < 64 * 4096 * 4 + SMALL < call.weight.nbytes
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_options_run_in_chunks_without_a_warning(mode):
+    # Warnings are errors here; torch falls back with one in several of these modes.
+    call = Call(mode)
+    call.value_and_grad(options=cs.LinearCrossEntropyOptions(batch_chunk_size=3))
+
+
+def test_only_a_k_dimensional_bias_falls_back_and_warns():
+    call = Call("positions")
+    bias = np.zeros(call.weight.shape[:-1], np.float32)
+    call.arguments["linear_bias"] = call.bias = bias
+    with pytest.warns(UserWarning, match="reference implementation"):
+        loss, grads = call.value_and_grad(options=cs.LinearCrossEntropyOptions(batch_chunk_size=3))
+    check(call, loss, grads, ["input", "linear_weight", "linear_bias"])
+
+
+def test_two_runs_give_the_same_bits():
+    call = Call("weights", batch=300, width=64, classes=500)
+    runs = [call.value_and_grad(options=None) for _ in range(2)]
+    assert runs[0][0] == runs[1][0]
+    np.testing.assert_array_equal(runs[0][1].input, runs[1][1].input)
+    np.testing.assert_array_equal(runs[0][1].linear_weight, runs[1][1].linear_weight)
