@@ -7,7 +7,6 @@ import fnmatch
 import json
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,8 +14,11 @@ import click
 from conformance import adapters, runner
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
+from conformance.driver import Unavailable
+from conformance.environments.cli import env
 from conformance.golden.cli import golden
 from conformance.load.cli import load
+from conformance.matrix.cli import matrix
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
 from conformance.terminal import (
@@ -26,6 +28,7 @@ from conformance.terminal import (
     carry_out,
     find_program,
     judging_options,
+    unavailable,
 )
 
 
@@ -161,8 +164,10 @@ def repro(name: str, spec: str) -> None:
     case = _case(name)
     program = find_program(spec)
     try:
-        click.echo(repro.script(case, Path(str(program.adapter))), nl=False)
-    except (ImportError, NotImplementedError, Unsupported) as error:
+        click.echo(repro.script(case, program), nl=False)
+    except Unavailable as error:
+        raise unavailable(program, error) from None
+    except Unsupported as error:
         raise Refused(f"{spec}: {error}") from None
 
 
@@ -210,6 +215,8 @@ def _case(name: str) -> Case:
         raise Refused(str(error)) from None
 
 
+main.add_command(env)
 main.add_command(golden)
 main.add_command(load)
+main.add_command(matrix)
 main.add_command(strength)

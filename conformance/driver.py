@@ -16,13 +16,15 @@ import shlex
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from conformance.process import Line, Process
 from conformance.protocol import PROTOCOL_VERSION
 from conformance.text import printable
+from conformance.versions import Pin
 
 #: Seconds that a worker may take to import its framework.
 START_LIMIT = 120.0
@@ -83,11 +85,23 @@ class Program:
         The command line.
     adapter
         The adapter's file, or None for a program of another kind.
+    variables
+        Environment variables, beside those of this process.
+    pin
+        The version that its framework must have, if one was asked for.
+    remedy
+        What a person can do where it cannot be run.
+    note
+        What a person should know before it is run.
     """
 
     name: str
     command: tuple[str, ...]
     adapter: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+    pin: Pin | None = None
+    remedy: str = ""
+    note: str = ""
 
     @classmethod
     def of_adapter(cls, name: str, path: str, python: str | None = None) -> Program:
@@ -150,7 +164,8 @@ class Worker:
         Raises
         ------
         Unavailable
-            It cannot be started, its framework cannot be imported, or it speaks another protocol.
+            It cannot be started, its framework cannot be imported or has another version than
+            the one asked for, or it speaks another protocol.
         """
         self.close()
         self.elapsed = 0.0
@@ -160,16 +175,19 @@ class Worker:
             limit = () if self._memory is None else ("--memory", str(self._memory))
             command = (sys.executable, "-S", "-E", str(_WORKER), *limit, "--exec", *command)
         try:
-            self._process = Process(command)
+            self._process = Process(command, self.program.variables)
         except OSError as error:
             raise Unavailable(f"{command[0]}: {error.strerror or error}") from None
         self.send({"op": "hello"})
         reply = self.receive(self._start_limit)
         try:
-            return _acquaint(reply)
+            hello = _acquaint(reply)
+            if self.program.pin and (wrong := self.program.pin.mismatch(hello.versions)):
+                raise Unavailable(wrong)
         except BaseException:
             self._stop(0.0)
             raise
+        return hello
 
     def send(self, message: Message) -> None:
         """Send a request; return at once."""

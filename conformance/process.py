@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -33,15 +34,23 @@ class Line:
 class Process:
     """One started process, its three pipes and the threads that serve them.
 
+    Parameters
+    ----------
+    command
+        What to start.
+    variables
+        Environment variables that it gets beside this process's own.
+
     Attributes
     ----------
     lines
         What it wrote to stdout.
     """
 
-    def __init__(self, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], variables: Mapping[str, str]) -> None:
         self._popen = subprocess.Popen(
             command,
+            env={**os.environ, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

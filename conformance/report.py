@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,22 +74,8 @@ def to_json(run: Run) -> dict[str, Any]:
 
 def write_json(run: Run, path: Path) -> None:
     """Write a run to a file, which at no time holds half of it."""
-    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False)
     write_whole(path, text)
-
-
-def from_json(data: dict[str, Any]) -> Run:
-    """Return the run of which :func:`to_json` gave the data."""
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema: got {data['schema']!r}, expected {SCHEMA!r}")
-    return Run(
-        adapter=str(data["adapter"]),
-        versions={str(name): str(version) for name, version in data["versions"].items()},
-        results=[Result.from_json(item) for item in data["results"]],
-        seconds=float(data["seconds"]),
-        complete=bool(data["complete"]),
-        fingerprint={str(name): str(text) for name, text in data.get("fingerprint", {}).items()},
-    )
 
 
 def console() -> Console:
@@ -100,7 +86,15 @@ def console() -> Console:
     return made
 
 
-def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int = 10) -> None:
+def print_run(
+    out: Console,
+    run: Run,
+    *,
+    again: str,
+    repro: str = "",
+    limit: int = 10,
+    expected: Container[str] = (),
+) -> None:
     """Print a run for a person.
 
     Parameters
@@ -115,10 +109,17 @@ def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int
         What ``crossent repro CASE`` must be told to reproduce a case, if it can.
     limit
         How many failing cases to show.
+    expected
+        Ids of failing cases that are no news, and not shown.
     """
     out.print(table(run.results, gap=2 if out.width >= 90 else 1))
     out.print()
-    print_failures(out, run.results, again=again, repro=repro, limit=limit)
+    news = [
+        result
+        for result in run.results
+        if result.verdict in HARMLESS or result.case not in expected
+    ]
+    print_failures(out, news, again=again, repro=repro, limit=limit)
     print_readings(out, run.results)
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     out.print(Text(f"{run.adapter}: {versions}"))
@@ -179,18 +180,20 @@ def print_failures(
         for result in alike[: min(ALIKE, limit - shown)]:
             shown += 1
             out.print(Text.assemble((verdict, "bold red"), "  ", result.case), soft_wrap=True)
-            _print_indented(out, _clip(result.message))
-            if repro:
-                command = f"    crossent repro '{result.case}' {repro}"
-            else:
-                command = f"    {again} -k '{result.case}'"
-            out.print(Text(command, "cyan"), soft_wrap=True)
+            _print_indented(out, clip(result.message))
+            command = command_for(result.case, again=again, repro=repro)
+            out.print(Text(f"    {command}", "cyan"), soft_wrap=True)
         left = len(alike) - ALIKE
         if left > 0:
             out.print(f"    ... and {left} more like it")
         if clause:
             _print_indented(out, departure(clause, alike[0].case))
         out.print()
+
+
+def command_for(case: str, *, again: str, repro: str) -> str:
+    """Return the command that shows one case: as a script if there can be one, else once more."""
+    return f"crossent repro '{case}' {repro}" if repro else f"{again} -k '{case}'"
 
 
 def failure_kinds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:
@@ -261,7 +264,8 @@ def _print_indented(out: Console, text: Text | str) -> None:
         out.print(Text.assemble("    ", line) if line else "", soft_wrap=True)
 
 
-def _clip(message: str) -> str:
+def clip(message: str) -> str:
+    """Leave out the middle of a long message."""
     lines = [line[:_MESSAGE_WIDTH] for line in message.split("\n")]
     if len(lines) > _MESSAGE_LINES:
         half = _MESSAGE_LINES // 2

@@ -3,7 +3,7 @@
 The script writes out what the caller passes, makes the calls, and prints for the loss and for
 every gradient where the result is farthest from the exact one, by what is allowed there::
 
-    print(script(Case.parse("ce/index/4x10/f32/mean"), Path("conformance/adapters/torch.py")))
+    print(script(Case.parse("ce/index/4x10/f32/mean"), resolve("torch")))
 
 Arrays keep the caller's memory layout.  Up to :data:`LITERAL_LIMIT` elements are written as
 numbers, larger arrays compressed.
@@ -12,19 +12,18 @@ numbers, larger arrays compressed.
 from __future__ import annotations
 
 import base64
-import importlib.util
 import itertools
 import re
-import sys
 import zlib
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from conformance.case import SYSTEMS, Case
+from conformance.driver import START_LIMIT, Hello, Program, Unavailable, Worker, WorkerFailure
 from conformance.expect import Expected, expect
-from conformance.protocol import Adapter, Array, Call
+from conformance.protocol import Adapter, Array, Call, Unsupported
 from conformance.request import Request, build
 from conformance.source import (
     WIDTH,
@@ -74,36 +73,73 @@ def report(name, got, dtype, allowed, *exact):
 '''
 
 
-def script(case: Case, adapter: Path) -> str:
+def script(case: Case, program: Program) -> str:
     """Return the script that shows what a framework makes of a case.
 
-    Parameters
-    ----------
-    adapter
-        The adapter's file.  Its framework must be importable here.
+    The framework's own process writes the calls, so it need not be importable here.
 
     Raises
     ------
     conformance.protocol.Unsupported
         The adapter writes no scripts, or does not drive the case's system.
+    conformance.driver.Unavailable
+        The program cannot be run.
     """
-    request = build(case)
-    own = adapter.resolve().parent == Path(__file__).resolve().parent / "adapters"
-    spec = adapter.stem.replace("_", "-") if own else str(adapter)
-    return compose(case, request, expect(case, request), load(adapter), spec)
+    return next(scripts([case], program))
 
 
-def load(path: Path) -> Adapter:
-    """Load an adapter's file, under a module name that hides no framework."""
-    name = f"crossent_repro_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    adapter: Adapter = module.Adapter()
-    return adapter
+def scripts(cases: Sequence[Case], program: Program) -> Iterator[str]:
+    """Yield the script of each case, all written by one process; raise as :func:`script` does."""
+    if program.adapter is None:
+        raise Unsupported("only adapters that are Python files write scripts")
+    worker = Worker(program)
+    try:
+        hello = worker.start()
+        for case in cases:
+            request = build(case)
+            adapter = _Remote(worker, hello, request)
+            yield compose(case, request, expect(case, request), adapter, program.name)
+    finally:
+        worker.close()
+
+
+class _Remote(Adapter):
+    """An adapter in its worker, as far as scripts go."""
+
+    def __init__(self, worker: Worker, hello: Hello, request: Request) -> None:
+        self.worker = worker
+        self.hello = hello
+        message = request.message()
+        self.common = {key: message[key] for key in ("case", "system", "form", "arguments", "wrt")}
+        self.encoded = {
+            id(array.view): message["arrays"][name] for name, array in request.arrays.items()
+        }
+
+    def describe(self) -> dict[str, Any]:
+        return {"versions": self.hello.versions}
+
+    def script(self, call: Call, step: dict[str, Any]) -> str:
+        seed = step.get("grad_array")
+        self.worker.send(
+            {
+                **self.common,
+                "op": "script",
+                "arrays": {
+                    name: self.encoded[id(array.data)] for name, array in call.arrays.items()
+                },
+                "step": {key: value for key, value in step.items() if key != "grad_array"},
+                "grad_array": None if seed is None else self.encoded[id(seed.data)],
+            }
+        )
+        reply = self.worker.receive(START_LIMIT)
+        if isinstance(reply, WorkerFailure):
+            raise Unavailable(reply.detail)
+        if "error" in reply:
+            raise Unavailable(reply["error"])
+        if "unsupported" in reply:
+            raise Unsupported(reply["unsupported"])
+        source: str = reply["source"]
+        return source
 
 
 def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, spec: str) -> str:

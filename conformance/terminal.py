@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import adapters, report, resume, runner
+from conformance import expected, junit, report, resume, runner
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
+from conformance.environments.resolve import resolve
 from conformance.interrupt import Stop
 from conformance.result import HARMLESS, Result, Run
 
@@ -68,6 +69,9 @@ class Assignment:
     timeout: float
     memory: int | None
     limit: int
+    expect_file: Path | None
+    write_expect_file: Path | None
+    junit_file: Path | None
 
     @property
     def result_file(self) -> Path | None:
@@ -78,8 +82,16 @@ class Assignment:
 
     def program(self) -> Program:
         """Return the program to start; refuse what the options do not allow."""
-        if self.json_file is not None and not self.json_file.absolute().parent.is_dir():
-            raise Refused(f"--json: there is no folder {self.json_file.absolute().parent}")
+        if self.expect_file is not None and self.write_expect_file is not None:
+            raise click.UsageError("--expect and --write-expect exclude each other")
+        for option, file in (
+            ("json", self.json_file),
+            ("write-expect", self.write_expect_file),
+            ("junit", self.junit_file),
+        ):
+            if file is not None and not file.absolute().parent.is_dir():
+                raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+        self.expectations()
         if self.command is None:
             return find_program(self.adapter or "embedded", self.python)
         if self.adapter is not None or self.python is not None:
@@ -88,6 +100,16 @@ class Assignment:
             return Program.of_command(self.command)
         except ValueError as error:
             raise Refused(f"--command: {error}") from None
+
+    def expectations(self) -> list[expected.Entry] | None:
+        """Return the expected failures, from the file to judge by or the one to be written."""
+        file = self.expect_file or self.write_expect_file
+        if file is None or (self.expect_file is None and not file.exists()):
+            return None
+        try:
+            return expected.read(file)
+        except expected.BadExpectFile as error:
+            raise Refused(str(error)) from None
 
 
 def judging_options(command: Command) -> Command:
@@ -134,6 +156,14 @@ def judging_options(command: Command) -> Command:
             default=10,
             show_default=True,
             help="How many failing cases are printed.",
+        ),
+        *expected.options(),
+        click.option(
+            "--junit",
+            "junit_file",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, writable=True, path_type=Path),
+            help="Write JUnit XML; failures that --expect names are skipped there.",
         ),
     ]
     for option in reversed(options):
@@ -202,7 +232,7 @@ def _carry_out(
     except resume.NotResumable as error:
         raise Refused(f"--resume: {error}") from None
     except Unavailable as error:
-        raise Refused(_unavailable(program, error)) from None
+        raise unavailable(program, error) from None
     except runner.NothingToRunError as error:
         raise Refused(
             f"{program.name} implements {error}, and none of the {len(cases)} cases is about that"
@@ -212,26 +242,45 @@ def _carry_out(
     unwritten = record.save(result)
     if defect:
         raise Defect(f"{defect}\n{unwritten}" if unwritten else defect)
+    expect_file = assignment.expect_file or assignment.write_expect_file
+    entries = assignment.expectations()
+    if assignment.write_expect_file is not None:
+        if not result.complete:
+            raise Refused(f"{expect_file} is not written: the run is incomplete")
+        entries = expected.update(assignment.write_expect_file, result)
+    expectation = None if entries is None else expected.judge(result.results, entries)
     by_command = assignment.command is not None
     again = ["--command", assignment.command or ""] if by_command else [program.name]
+    commands = {
+        "again": shlex.join([*name, *again]),
+        "repro": "" if program.adapter is None else shlex.join(["--adapter", program.name]),
+    }
+    if assignment.junit_file is not None:
+        junit.write(result, assignment.junit_file, judgement=expectation, **commands)
     report.print_run(
         report.console(),
         result,
-        again=shlex.join([*name, *again]),
-        repro="" if by_command else shlex.join(["--adapter", program.name]),
         limit=assignment.limit,
+        expected=expectation.covered if expectation else (),
+        **commands,
     )
+    if expectation and expect_file:
+        expected.show(report.console(), expectation, expect_file, assignment.limit)
     if unwritten:
         raise Refused(unwritten)
-    return result.exit_code or (0 if result.complete else INTERRUPTED)
+    exit_code = expectation.exit_code if expectation else result.exit_code
+    return exit_code or (0 if result.complete else INTERRUPTED)
 
 
 def find_program(adapter: str, python: str | None = None) -> Program:
-    """Return the program of a registered adapter or of an adapter's file."""
+    """Return the program of a registered adapter or of an adapter's file, perhaps ==VERSION."""
     try:
-        return Program.of_adapter(adapter, adapters.find(adapter), python)
-    except LookupError as error:
+        program = resolve(adapter, python)
+    except (LookupError, ValueError) as error:
         raise Refused(str(error.args[0])) from None
+    if program.note:
+        click.echo(program.note, err=True)
+    return program
 
 
 @contextlib.contextmanager
@@ -253,17 +302,19 @@ def progress_bar(what: str, count: int, *columns: Any) -> Iterator[tuple[Progres
 
 
 @contextlib.contextmanager
-def result_progress(count: int, record: resume.Record) -> Iterator[dict[str, Any]]:
+def result_progress(count: int, record: resume.Record | None = None) -> Iterator[dict[str, Any]]:
     """Show how a run goes, and record it; yield the hooks of :func:`conformance.runner.run`."""
     bad: dict[str, bool] = {}
     with progress_bar("starting", count, TextColumn("{task.fields[bad]}")) as (progress, task):
 
         def on_start(hello: Hello, total: int) -> None:
-            record.on_start(hello)
+            if record:
+                record.on_start(hello)
             progress.update(task, description=hello.name, total=total)
 
         def on_result(result: Result) -> None:
-            record.on_result(result)
+            if record:
+                record.on_result(result)
             bad[result.case] = result.verdict not in HARMLESS
             count = sum(bad.values())
             progress.update(
@@ -273,13 +324,16 @@ def result_progress(count: int, record: resume.Record) -> Iterator[dict[str, Any
         yield {"on_start": on_start, "on_result": on_result}
 
 
-def _unavailable(program: Program, error: Unavailable) -> str:
+def unavailable(program: Program, error: Unavailable) -> Refused:
+    """Return the refusal that tells what to do about a program that cannot be run."""
     lines = [f"{program.name} cannot be run: {error}", f"  tried: {program.line}"]
     if program.adapter is not None:
-        if error.module is not None:
+        if error.module is not None and not program.remedy:
             package = error.module.partition(".")[0].replace("_", "-")
             lines.append(f"  install it there: {program.command[0]} -m pip install {package}")
         lines.append(
             f"  or name a Python that has it: crossent run {program.name} --python /path/to/python"
         )
-    return "\n".join(lines)
+    if program.remedy:
+        lines.append(f"  {program.remedy}")
+    return Refused("\n".join(lines))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, NamedTuple, Optiona
 if TYPE_CHECKING:
     import numpy as np
 
-    from conformance.protocol import Adapter, Array
+    from conformance.protocol import Adapter, Array, Call
 
 #: Longest exception text that is passed on; some frameworks print a whole tensor into it.
 MESSAGE_LIMIT = 2000
@@ -129,6 +129,34 @@ def answer(adapter: "Adapter", message: Dict[str, Any]) -> Dict[str, Any]:
     return {"case": message["case"], "steps": steps, "modified": modified}
 
 
+def write(adapter: "Adapter", message: Dict[str, Any]) -> Dict[str, Any]:
+    """Return one step of a case as source code in the framework's own API."""
+    from conformance import protocol
+
+    arrays = {name: protocol.decode(encoded) for name, encoded in message["arrays"].items()}
+    seed = message["grad_array"]
+    step = dict(message["step"], grad_array=None if seed is None else protocol.decode(seed))
+    try:
+        source = adapter.script(_call(message, arrays), step)
+    except (protocol.Unsupported, NotImplementedError) as error:
+        return {"case": message["case"], "unsupported": _text(error)}
+    except BaseException as error:
+        return {"case": message["case"], "error": f"{type(error).__name__}: {_text(error)}"}
+    return {"case": message["case"], "source": source}
+
+
+def _call(message: Dict[str, Any], arrays: "Dict[str, Array]") -> "Call":
+    from conformance import protocol
+
+    return protocol.Call(
+        system=message["system"],
+        form=message["form"],
+        arguments=dict(message["arguments"]),
+        arrays=arrays,
+        wrt=list(message["wrt"]),
+    )
+
+
 def _take(
     adapter: "Adapter",
     message: Dict[str, Any],
@@ -140,14 +168,8 @@ def _take(
 
     try:
         if step["do"] == "forward":
-            call = protocol.Call(
-                system=message["system"],
-                form=message["form"],
-                arguments=dict(message["arguments"]),
-                arrays={argument: arrays[name] for argument, name in step["arrays"].items()},
-                wrt=list(message["wrt"]),
-            )
-            result = adapter.forward(call)
+            passed = {argument: arrays[name] for argument, name in step["arrays"].items()}
+            result = adapter.forward(_call(message, passed))
             if not isinstance(result, tuple) or len(result) != 2:
                 raise AdapterError(
                     f"forward returned {_kind(result)}, expected the pair (Array, state)"
@@ -251,6 +273,8 @@ def serve(path: str, requests: BinaryIO, replies: BinaryIO) -> None:
             adapter, reply = hello(path)
         elif op == "call" and adapter is not None:
             reply = answer(adapter, message)
+        elif op == "script" and adapter is not None:
+            reply = write(adapter, message)
         else:
             reply = {"error": f"expected hello, then call or quit, got {op!r}"}
         replies.write(json.dumps(reply, allow_nan=False).encode("ascii") + b"\n")

@@ -7,23 +7,24 @@ import ast
 import os
 from typing import Dict
 
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
 
 def registered() -> Dict[str, str]:
     """Return the path of every registered adapter by its name, ``embedded`` first.
 
     The name is the file's, with ``-`` for ``_``; a file whose name begins with ``_`` is shared
-    between adapters and is none itself.
+    between adapters and is none itself.  A file in another language than Python is an adapter if
+    a manifest is beside it, which tells how to run it (:mod:`conformance.environments.manifest`).
     """
-    folder = os.path.dirname(os.path.abspath(__file__))
-    names = sorted(
-        (
-            entry[: -len(".py")]
-            for entry in os.listdir(folder)
-            if entry.endswith(".py") and not entry.startswith("_")
-        ),
-        key=lambda name: (name != "embedded", name),
-    )
-    return {name.replace("_", "-"): os.path.join(folder, name + ".py") for name in names}
+    files = {}
+    entries = sorted(os.listdir(FOLDER))
+    for entry in entries:
+        stem, suffix = os.path.splitext(entry)
+        described = suffix not in ("", ".toml") and stem + ".toml" in entries
+        if not stem.startswith(("_", ".")) and (suffix == ".py" or described):
+            files[stem.replace("_", "-")] = os.path.join(FOLDER, entry)
+    return dict(sorted(files.items(), key=lambda item: (item[0] != "embedded", item[0])))
 
 
 def find(spec: str) -> str:
@@ -48,7 +49,13 @@ def find(spec: str) -> str:
 
 
 def summary(path: str) -> str:
-    """Return the first line of an adapter's docstring, without importing its framework."""
+    """Return the first line of an adapter's docstring, without importing its framework.
+
+    In another language than Python that is the first line with words, which is a comment.
+    """
     with open(path, encoding="utf-8") as file:
-        documentation = ast.get_docstring(ast.parse(file.read())) or ""
-    return documentation.split("\n")[0]
+        source = file.read()
+    if path.endswith(".py"):
+        return (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+    lines = (line.strip("/*#-;% \t") for line in source.split("\n") if not line.startswith("#!"))
+    return next(filter(None, lines), "")

@@ -80,7 +80,16 @@ class TorchAdapter(Adapter):
             for name in call.wrt:
                 if name not in owned:
                     tensors[name].requires_grad_()
-            loss = self.loss(call, tensors, to_arguments(call.arguments))
+            try:
+                loss = self.loss(call, tensors, to_arguments(call.arguments))
+            except RuntimeError as error:
+                # Older releases have no float16 on a CPU, and no page says that they do.
+                kind = {"float16": "'Half'", "bfloat16": "'BFloat16'"}.get(
+                    call.arrays["input"].dtype
+                )
+                if kind and str(error).endswith(f"not implemented for {kind}"):
+                    raise Unsupported(f"torch {torch.__version__}: {error}") from None
+                raise
         shapes = {name: call.arrays[name].data.shape for name in call.wrt}
         return to_array(loss), State(loss, {name: tensors[name] for name in call.wrt}, shapes)
 

@@ -8,7 +8,7 @@ from conformance.adapters._torch import TorchAdapter, keywords_source
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 
-from conformance.protocol import Call
+from conformance.protocol import Call, Unsupported
 
 
 class Adapter(TorchAdapter):
@@ -16,6 +16,18 @@ class Adapter(TorchAdapter):
 
     name = "torch"
     systems = ("torch.nn.CrossEntropyLoss",)
+
+    def check(self, call: Call) -> None:
+        """Refuse other systems, and in torch 1.x what only the page of torch 2.x tells of.
+
+        That page says that class indices are long and weights floating; page 002 says neither.
+        """
+        super().check(call)
+        if str(torch.__version__).startswith("1."):
+            for name in ("target", "weight"):
+                dtype = call.arrays[name].dtype if name in call.arrays else "float32"
+                if "float" not in dtype and (name, dtype) != ("target", "int64"):
+                    raise Unsupported(f"page 002, of torch 1.x, tells of no {name} in {dtype}")
 
     def loss(self, call: Call, tensors: Dict[str, Any], arguments: Dict[str, Any]) -> Any:
         """Call the function, or build the module and call that."""

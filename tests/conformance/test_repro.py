@@ -16,6 +16,7 @@ import pytest
 import conformance
 from conformance import repro
 from conformance.case import Case
+from conformance.driver import Program
 from conformance.expect import ExactOutput, Expected, ExpectedStep, Reading
 from conformance.layout import place
 from conformance.protocol import Adapter, Array, Call, Unsupported
@@ -44,7 +45,9 @@ def run_alone(text, folder):
 
 
 def script(case, adapter="torch"):
-    return repro.script(Case.parse(case), ADAPTERS / f"{adapter}.py")
+    name = adapter.replace("_", "-")
+    program = Program.of_adapter(name, str(ADAPTERS / f"{adapter}.py"))
+    return repro.script(Case.parse(case), program)
 
 
 def reported(output):

@@ -1,0 +1,1 @@
+"""Several frameworks in one table: clause groups down, systems across."""

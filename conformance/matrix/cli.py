@@ -1,0 +1,155 @@
+"""``crossent matrix``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from conformance import report, runner
+from conformance.case import Case
+from conformance.driver import Program, Unavailable
+from conformance.files import write_whole
+from conformance.result import Run
+from conformance.terminal import (
+    INTERRUPTED,
+    Refused,
+    find_program,
+    jobs_option,
+    progress_bar,
+    result_progress,
+)
+
+from . import page, scripts, table
+from .columns import BadResultFile, Column, of_run, read, told_apart
+
+_OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.command()
+@click.argument("sources", metavar="[ADAPTER|RESULT.json]...", nargs=-1)
+@click.option("--quick", is_flag=True, help="About a tenth of the cases.")
+@click.option(
+    "-k",
+    "patterns",
+    metavar="PATTERN",
+    multiple=True,
+    help="Only cases that PATTERN selects, as for `crossent run`; of result files, too.",
+)
+@click.option("--json", "json_file", metavar="FILE", type=_OUT, help="Write JSON.")
+@click.option("--markdown", "markdown_file", metavar="FILE", type=_OUT, help="Write Markdown.")
+@click.option("--html", "html_file", metavar="FILE", type=_OUT, help="Write one HTML page.")
+@click.option(
+    "--scripts",
+    "limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many reproduction scripts the page holds of each framework, at most.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=runner.TIMEOUT,
+    show_default=True,
+    help="What a framework may take for one case.",
+)
+@jobs_option
+@click.pass_context
+def matrix(
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    quick: bool,
+    patterns: tuple[str, ...],
+    json_file: Path | None,
+    markdown_file: Path | None,
+    html_file: Path | None,
+    limit: int,
+    timeout: float,
+    jobs: int | None,
+) -> None:
+    """Show several frameworks in one table: clause groups down, systems across.
+
+    ADAPTER is what `crossent run` takes, RESULT.json a file that its --json wrote; without any,
+    the embedded implementation is run.  A framework that cannot be run has a column that says
+    so.  The exit code is 0 when the table was made, whatever it shows, 2 for usage.
+    """
+    from conformance.cli import corpus, select
+
+    for option, file in (("json", json_file), ("markdown", markdown_file), ("html", html_file)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+    sources = sources or ("embedded",)
+    # Whatever cannot be understood is refused before anything runs.
+    known: dict[str, Program] = {}
+    runs: dict[str, Run] = {}
+    for source in sources:
+        if source.endswith(".json"):
+            try:
+                runs[source] = read(Path(source))
+            except BadResultFile as error:
+                raise Refused(str(error)) from None
+        else:
+            program = find_program(source)
+            known[program.name] = program
+    cases = select(corpus(quick), patterns)
+    columns: list[Column] = []
+    stopped = False
+    for source in dict.fromkeys(sources):
+        if source in runs:
+            columns += of_run(_narrowed(runs[source], cases, patterns, quick), Path(source).stem)
+        elif not stopped:
+            made = _columns(known[source], cases, jobs, timeout)
+            stopped = any(not column.complete for column in made)
+            columns += made
+    made_matrix = table.Matrix(told_apart(columns))
+    if json_file is not None:
+        write_whole(json_file, table.json_text(made_matrix))
+    if markdown_file is not None:
+        write_whole(markdown_file, table.markdown(made_matrix))
+    if html_file is not None:
+        write_whole(html_file, page.render(made_matrix, _scripts(made_matrix, known, limit)))
+    table.print_matrix(report.console(), made_matrix)
+    ctx.exit(INTERRUPTED if stopped else 0)
+
+
+def _columns(
+    program: Program, cases: Sequence[Case], jobs: int | None, timeout: float
+) -> list[Column]:
+    """Run a program; where that cannot be done, return the column that says so."""
+    try:
+        with result_progress(len(cases)) as hooks:
+            return of_run(runner.run(program, cases, jobs=jobs, timeout=timeout, **hooks))
+    except Unavailable as error:
+        problem = f"{error}\n{program.remedy}" if program.remedy else str(error)
+        return [Column(program.name, problem=problem)]
+    except runner.NothingToRunError as error:
+        return [Column(program.name, problem=f"it implements {error}, which no case is about")]
+
+
+def _narrowed(run: Run, cases: Sequence[Case], patterns: Sequence[str], quick: bool) -> Run:
+    """Return a run with the cases that were asked for."""
+    if not patterns and not quick:
+        return run
+    wanted = {case.id for case in cases}
+    return replace(run, results=[result for result in run.results if result.case in wanted])
+
+
+def _scripts(
+    made: table.Matrix, known: dict[str, Program], limit: int
+) -> dict[tuple[int, str], scripts.Script]:
+    """Return the reproduction scripts, by column and case."""
+    programs = scripts.programs(made.columns, known)
+    count = sum(len(scripts.chosen(column, limit)) for column in made.columns)
+    with progress_bar("scripts", count) as (progress, task):
+        return {
+            (number, case): text
+            for number, column in enumerate(made.columns)
+            for case, text in scripts.write(
+                column, programs.get(column.adapter), limit, lambda: progress.advance(task)
+            ).items()
+        }
