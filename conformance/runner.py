@@ -32,7 +32,7 @@ from conformance.worker import die_with_parent
 #: Seconds that a framework may take for one case.
 TIMEOUT = 20.0
 #: A lane gives up when its worker could not be started this often in a row.
-_START_ATTEMPTS = 3
+START_ATTEMPTS = 3
 #: How the message of a case begins that no worker has ever seen.
 NEVER_ASKED = "the worker cannot be started again"
 
@@ -293,8 +293,8 @@ def _no_interrupt() -> Iterator[None]:
 # From here on: what runs in a lane's process.
 
 
-class _Seat:
-    """A lane's worker, started again where it crashed or hung.
+class Seat:
+    """A worker, started again where it crashed or hung.
 
     Attributes
     ----------
@@ -304,7 +304,7 @@ class _Seat:
         What it did after the last but one reply, and should not have.
     """
 
-    def __init__(self, program: Program, timeout: float, memory: int | None) -> None:
+    def __init__(self, program: Program, timeout: float, memory: int | None = None) -> None:
         self.worker = Worker(program, memory=memory)
         self.failed_starts = 0
         self.late_failure: WorkerFailure | None = None
@@ -336,7 +336,7 @@ def _lane_main(
     signal.signal(signal.SIGTERM, _leave)
     die_with_parent(signal.SIGTERM)
     adopt()
-    seat = _Seat(program, timeout, memory)
+    seat = Seat(program, timeout, memory)
     try:
         try:
             _work(connection, seat, examine)
@@ -346,12 +346,12 @@ def _lane_main(
         seat.worker.close()
 
 
-def _work(connection: Connection, seat: _Seat, examine: Examine) -> None:
+def _work(connection: Connection, seat: Seat, examine: Examine) -> None:
     """Judge what comes, until there is no more."""
     try:
         connection.send(seat.worker.start())
         before: _Done | None = None
-        while seat.failed_starts < _START_ATTEMPTS:
+        while seat.failed_starts < START_ATTEMPTS:
             index, case = connection.recv()
             result = examine(case, seat.ask)
             if result.verdict == "crash":
