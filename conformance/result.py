@@ -143,6 +143,22 @@ class Run:
         """0 when nothing but pass and unsupported occurred, else 1."""
         return int(any(result.verdict not in HARMLESS for result in self.results))
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Run:
+        """Return the run that a result file holds; raise KeyError, TypeError or ValueError."""
+        for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
+            raise ValueError(f"summary: got {name!r}, which is no verdict")
+        return cls(
+            adapter=str(data["adapter"]),
+            versions={str(name): str(text) for name, text in data["versions"].items()},
+            results=[Result.from_json(item) for item in data["results"]],
+            seconds=float(data["seconds"]),
+            complete=bool(data["complete"]),
+            fingerprint={
+                str(name): str(text) for name, text in data.get("fingerprint", {}).items()
+            },
+        )
+
 
 def _number(value: float) -> float | str:
     return float(f"{value:.6g}") if math.isfinite(value) else str(value)

@@ -294,7 +294,7 @@ def _no_interrupt() -> Iterator[None]:
 
 
 class Seat:
-    """A lane's worker, started again where it crashed or hung.
+    """A worker, started again where it crashed or hung.
 
     Attributes
     ----------

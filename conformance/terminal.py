@@ -65,13 +65,13 @@ class Assignment:
     python: str | None
     jobs: int | None
     json_file: Path | None
-    resume: Path | None
     timeout: float
-    memory: int | None
     limit: int
     expect_file: Path | None
     write_expect_file: Path | None
     junit_file: Path | None
+    resume: Path | None = None
+    memory: int | None = None
 
     @property
     def result_file(self) -> Path | None:
