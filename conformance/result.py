@@ -112,13 +112,22 @@ class Result:
 
 @dataclass
 class Run:
-    """All results of one adapter, and what was tested."""
+    """All results of one adapter, and what was tested.
+
+    Attributes
+    ----------
+    complete
+        Whether every case was judged.
+    interrupted
+        Whether a person stopped it, with Ctrl-C.
+    """
 
     adapter: str
     versions: dict[str, str] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = True
+    interrupted: bool = False
 
     @property
     def exit_code(self) -> int:

@@ -141,6 +141,7 @@ def run(
             lane.join()
         result.results = [done[index] for index in sorted(done)]
         result.seconds = time.monotonic() - started
+        result.interrupted = interrupted
         result.complete = result.complete and not interrupted
     return result
 
