@@ -15,6 +15,7 @@ from conformance.files import write_whole
 from conformance.result import Run
 from conformance.terminal import (
     INTERRUPTED,
+    Defect,
     Refused,
     find_program,
     jobs_option,
@@ -99,13 +100,21 @@ def matrix(
     cases = select(corpus(quick), patterns)
     columns: list[Column] = []
     stopped = False
+    defects: list[str] = []
     for source in dict.fromkeys(sources):
         if source in runs:
             columns += of_run(_narrowed(runs[source], cases, patterns, quick), Path(source).stem)
         elif not stopped:
-            made = _columns(known[source], cases, jobs, timeout)
-            stopped = any(not column.complete for column in made)
-            columns += made
+            try:
+                run = _run(known[source], cases, jobs, timeout)
+            except runner.HarnessError as error:
+                defects.append(str(error))
+                run = error.run
+            if isinstance(run, Column):
+                columns.append(run)
+            else:
+                stopped = run.interrupted
+                columns += of_run(run)
     made_matrix = table.Matrix(told_apart(columns))
     if json_file is not None:
         write_whole(json_file, table.json_text(made_matrix))
@@ -114,21 +123,21 @@ def matrix(
     if html_file is not None:
         write_whole(html_file, page.render(made_matrix, _scripts(made_matrix, known, limit)))
     table.print_matrix(report.console(), made_matrix)
+    if defects:
+        raise Defect("\n".join(defects))
     ctx.exit(INTERRUPTED if stopped else 0)
 
 
-def _columns(
-    program: Program, cases: Sequence[Case], jobs: int | None, timeout: float
-) -> list[Column]:
+def _run(program: Program, cases: Sequence[Case], jobs: int | None, timeout: float) -> Run | Column:
     """Run a program; where that cannot be done, return the column that says so."""
     try:
         with result_progress(len(cases)) as hooks:
-            return of_run(runner.run(program, cases, jobs=jobs, timeout=timeout, **hooks))
+            return runner.run(program, cases, jobs=jobs, timeout=timeout, **hooks)
     except Unavailable as error:
         problem = f"{error}\n{program.remedy}" if program.remedy else str(error)
-        return [Column(program.name, problem=problem)]
+        return Column(program.name, problem=problem)
     except runner.NothingToRunError as error:
-        return [Column(program.name, problem=f"it implements {error}, which no case is about")]
+        return Column(program.name, problem=f"it implements {error}, which no case is about")
 
 
 def _narrowed(run: Run, cases: Sequence[Case], patterns: Sequence[str], quick: bool) -> Run:
