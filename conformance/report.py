@@ -118,6 +118,9 @@ def print_run(out: Console, run: Run, *, again: str, repro: str = "", limit: int
     bad = sum(totals[verdict] for verdict in VERDICTS if verdict not in HARMLESS)
     words = f"{bad} cases do not conform, {totals['pass']} do" if bad else ""
     words = words or f"conforms in all {totals['pass']} cases"
+    alone = sum(result.verdict == "pass" and bool(result.message) for result in run.results)
+    if alone:
+        words += f" ({alone} by the loss alone)"
     if totals["unsupported"]:
         words += f", {totals['unsupported']} are unsupported"
     out.print(Text(f"{words}; {run.seconds:.1f} s", "bold red" if bad else "bold green"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from .case import Case
+from .clauses import clauses_of
 from .corpus import clauses_by_rarity
 from .driver import WorkerFailure
 from .expect import ExactOutput, Expected, ExpectedStep, Reading
@@ -47,10 +49,27 @@ def judge(request: Request, expected: Expected, reply: Any) -> Result:
         return Result(case.id, clauses, reply.kind, reply.detail)
     try:
         verdict, message, outputs = _judge(request, expected, reply)
+        if verdict == "unsupported":
+            shown = _shown_by_loss(case, clauses) if outputs else ()
+            if shown:
+                verdict, message, clauses = "pass", f"the loss alone: {message}", shown
+            else:
+                outputs = ()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         verdict, outputs = "crash", ()
         message = f"the worker's reply breaks the protocol: {type(error).__name__}: {error}"
     return Result(case.id, clauses, verdict, message, outputs)
+
+
+def _shown_by_loss(case: Case, clauses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the clauses that a right loss shows where the framework has no such gradient.
+
+    There are none where the case is about one that takes a backward pass.
+    """
+    seen = clauses_of(replace(case, grad="skip", script="once"))
+    if clauses[0] not in seen:
+        return ()
+    return tuple(clause for clause in clauses if clause in seen)
 
 
 def _judge(
@@ -65,6 +84,7 @@ def _judge(
     outputs: list[OutputResult] = []
     # The worst thing that any step shows is the verdict.
     worst, message = "pass", ""
+    no_gradient = ""
     refused: set[str] = set()
     for number, (step, asked, answer) in enumerate(
         zip(expected.steps, request.steps, answers, strict=True)
@@ -76,11 +96,15 @@ def _judge(
         if answer["outcome"] == "raised" and asked["do"] == "forward":
             refused.add(state)
         if verdict == "unsupported" and worst == "pass" and not modified:
-            return "unsupported", why, ()
+            if asked["do"] == "forward":
+                return "unsupported", why, ()
+            no_gradient = no_gradient or why
         if verdict not in ("pass", "unsupported") and worst == "pass":
             worst, message = verdict, f"{asked['do']} (step {number}): {why}"
     if modified and worst == "pass":
         worst, message = "fail", f"overwrote the caller's {', '.join(map(str, modified))}"
+    if no_gradient and worst == "pass":
+        worst, message = "unsupported", no_gradient
     return worst, message, tuple(outputs)
 
 

@@ -66,6 +66,13 @@ def has_classes(call: Call) -> bool:
     return call.arrays["target"].data.ndim == call.arrays["input"].data.ndim - 1
 
 
+def ignores_by_default(call: Call) -> bool:
+    """Return whether a target has the class that the page ignores where the caller names none."""
+    target = call.arrays["target"]
+    integers = target.dtype.startswith(("int", "uint"))
+    return "ignore_index" not in call.arguments and integers and (target.data == -100).any()
+
+
 def from_numpy(data: Any) -> Array:
     """Return a result in the dtype that it has."""
     data = np.asarray(data)
