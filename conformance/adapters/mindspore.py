@@ -8,7 +8,7 @@ from mindspore import nn, ops
 
 from conformance.adapters._documented import SYSTEM, Scope, from_numpy, has_classes, to_arguments
 from conformance.protocol import Adapter as BaseAdapter
-from conformance.protocol import Array, Call
+from conformance.protocol import Array, Call, Unsupported
 
 mindspore.set_device("CPU")
 
@@ -47,7 +47,12 @@ class Adapter(BaseAdapter):
         tensors = {name: mindspore.Tensor(array.data) for name, array in call.arrays.items()}
         if has_classes(call) and call.arrays["target"].dtype == "int64":
             # The page's long; MindSpore's documentation asks for int32.
-            tensors["target"] = tensors["target"].astype(mindspore.int32)
+            indices = call.arrays["target"].data.astype(np.int32)
+            if (indices != call.arrays["target"].data).any():
+                raise Unsupported(
+                    "mindspore documents class indices of int32, which cannot hold these"
+                )
+            tensors["target"] = mindspore.Tensor(indices)
         arguments = to_arguments(call.arguments)
 
         def loss_of(*leaves: Any) -> Any:

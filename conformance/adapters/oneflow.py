@@ -5,6 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 import oneflow as flow
 
+from conformance.adapters._documented import to_arguments
 from conformance.protocol import Adapter as BaseAdapter
 from conformance.protocol import Array, Call, Unsupported
 
@@ -104,14 +105,6 @@ def to_array(tensor: Any) -> Array:
         wide = tensor.detach().to(flow.float32).numpy()
         return Array((wide.view(np.uint32) >> 16).astype(np.uint16), dtype)
     return Array(tensor.detach().numpy(), dtype)
-
-
-def to_arguments(written: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the caller's scalar arguments as OneFlow takes them; "nan" becomes a number."""
-    arguments = dict(written)
-    if isinstance(arguments.get("label_smoothing"), str):
-        arguments["label_smoothing"] = float(arguments["label_smoothing"])
-    return arguments
 
 
 def source(variable: str, array: Array) -> str:

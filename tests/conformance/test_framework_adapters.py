@@ -1,6 +1,7 @@
 """Every registered adapter and manifest, by its text: most frameworks are not installed here."""
 
 import ast
+import math
 import re
 import sys
 import tomllib
@@ -10,6 +11,10 @@ import pytest
 
 import conformance
 from conformance import adapters
+from conformance.adapters._documented import Scope, to_arguments
+from conformance.case import Case
+from conformance.protocol import Call, Unsupported
+from conformance.request import build
 
 FOLDER = Path(conformance.__file__).parent / "adapters"
 PYTHON_FILES = sorted(path for path in FOLDER.glob("*.py") if path.name != "__init__.py")
@@ -131,3 +136,46 @@ def test_a_manifest_tells_what_to_install(path):
         if "packages" in merged:
             assert re.fullmatch(r"3\.\d+", merged["python"])
         assert all(isinstance(value, str) for value in merged.get("variables", {}).values())
+
+
+def scope() -> Scope:
+    return Scope("Some", ("reduction",), dtypes=("float32",), indices=("int32",))
+
+
+def request(text: str) -> Call:
+    built = build(Case.parse(text))
+    return built.call(built.steps[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ce/index/3x4/f64/mean", "no input of float64"),
+        ("ce/index/3x4/f32/mean,smoothing=0.5", "no label_smoothing"),
+        ("ce/index/3x4/f32/mean,reduce=true", "no reduce"),
+        ("ce/index/4/f32/mean", "without a batch"),
+        ("ce/index/3x4/f32/mean,target_dtype=int32,bad=target-dtype", "indices of int32"),
+        ("unit/index/3x4/f32/mean", "does not drive unit_scaling"),
+    ],
+)
+def test_what_a_documentation_does_not_cover_is_unsupported(text, words):
+    with pytest.raises(Unsupported, match=words):
+        scope().check(request(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ce/index/3x4/f32/mean",
+        "ce/prob/3x4x2/f32/default,weight=mixed",
+        # The framework has to refuse them.
+        "ce/index/3x4/f32/mean,bad=reduction-name",
+        "ce/index/3x4/f32/mean,target_dtype=uint8,bad=target-dtype",
+    ],
+)
+def test_what_a_documentation_covers_is_passed_on(text):
+    scope().check(request(text))
+
+
+def test_a_smoothing_of_nan_reaches_a_framework_as_a_number():
+    assert math.isnan(to_arguments({"label_smoothing": "nan"})["label_smoothing"])
