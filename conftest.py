@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def _importable(adapter: Path) -> bool:
-    imports = [
-        alias.name.partition(".")[0]
-        for node in ast.parse(adapter.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    ]
+    imports = set()
+    for node in ast.parse(adapter.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            imports |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            imports.add(node.module.partition(".")[0])
     return all(find_spec(name) is not None for name in imports)
 
 
