@@ -16,7 +16,9 @@ from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
 from conformance.driver import Unavailable
 from conformance.environments.cli import env
+from conformance.fuzz.cli import fuzz
 from conformance.golden.cli import golden
+from conformance.load.cli import load
 from conformance.matrix.cli import matrix
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
@@ -215,6 +217,8 @@ def _case(name: str) -> Case:
 
 
 main.add_command(env)
+main.add_command(fuzz)
 main.add_command(golden)
+main.add_command(load)
 main.add_command(matrix)
 main.add_command(strength)

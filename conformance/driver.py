@@ -1,38 +1,38 @@
 """A worker seen from the harness: start it, ask it, and outlive whatever it does.
 
-Nothing here can be blocked by the other side.  A thread of its own writes requests, another
-collects reply lines, a third keeps the tail of stderr; all of them end when the process does,
-and the process, with everything that it started, ends when it crashes, breaks the protocol,
-exceeds its time or is closed.  Where the harness itself is killed, Linux ends the worker;
-a lane of :mod:`conformance.runner` still ends what the worker started, too.
+Nothing here can be blocked by the other side: :mod:`conformance.process` has a thread for each
+of its pipes.  The process, with everything that it started, ends when it crashes, breaks the
+protocol, exceeds its time or is closed.  Where the harness itself is killed, Linux ends the
+worker; a lane of :mod:`conformance.runner` still ends what the worker started, too.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import math
 import os
 import queue
 import shlex
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
+from conformance.process import Line, Process
 from conformance.protocol import PROTOCOL_VERSION
+from conformance.text import printable
 from conformance.versions import Pin
 
 #: Seconds that a worker may take to import its framework.
 START_LIMIT = 120.0
 #: Seconds that a worker may take to go once it was told to.
 _LEAVE_LIMIT = 2.0
-_LINE_LIMIT = 1 << 30
-_TAIL = 8192
+#: How long a reply may be: so many bytes, and so many more for every element that the steps of
+#: the request were given.  A float64 in base64 takes 11 bytes.
+_REPLY_LIMIT, _ELEMENT_LIMIT = 1 << 24, 16
 _WORKER = Path(__file__).with_name("worker.py")
 
 Message = dict[str, Any]
@@ -130,106 +130,6 @@ class Program:
         return shlex.join(self.command)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line that arrived, or the end of them: why there will be no more."""
-
-    arrived: float
-    text: bytes = b""
-    end: Literal["", "closed", "flood"] = ""
-
-
-class _Process:
-    """One started process, its three pipes and the threads that serve them."""
-
-    def __init__(self, command: tuple[str, ...], variables: Mapping[str, str]) -> None:
-        self._popen = subprocess.Popen(
-            command,
-            env={**os.environ, **variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        # Where memory runs out, Linux should take the framework and leave the harness.
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{self._popen.pid}/oom_score_adj").write_text("1000")
-        self.lines: queue.SimpleQueue[_Line] = queue.SimpleQueue()
-        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._tail = b""
-        stdin, stdout, stderr = self._popen.stdin, self._popen.stdout, self._popen.stderr
-        assert stdin is not None
-        assert stdout is not None
-        assert stderr is not None
-        self._threads = [
-            threading.Thread(target=serve, args=(pipe,), daemon=True)
-            for serve, pipe in ((self._write, stdin), (self._read, stdout), (self._drain, stderr))
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def send(self, line: bytes) -> None:
-        """Hand over a line to be written; what stderr said before is forgotten."""
-        self._tail = b""
-        self._outgoing.put(line)
-
-    def end(self, patience: float) -> int | None:
-        """Close stdin, wait for the process to go, kill what is left of its group.
-
-        Returns its status, or None if it had to be killed.
-        """
-        self._outgoing.put(None)
-        deadline = time.monotonic() + patience
-        while not (exited := self._has_exited()) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        # Until it is reaped, below, the process keeps its id, so this can hit no other group.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        status = self._popen.wait()
-        for thread in self._threads:
-            thread.join(timeout=1.0)  # a pipe that an escaped grandchild keeps open is left to it
-        return status if exited else None
-
-    def last_words(self) -> str:
-        """Return the end of what the process wrote to stderr since the last request."""
-        lines = self._tail.decode("utf-8", "replace").strip().split("\n")
-        # Python's fault handler ends its report with a list of all it has loaded.
-        return "\n".join(line for line in lines if not line.startswith("Extension modules: "))
-
-    def _has_exited(self) -> bool:
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._popen.pid, flags) is not None
-
-    def _write(self, pipe: IO[bytes]) -> None:
-        with contextlib.suppress(OSError), pipe:
-            while (line := self._outgoing.get()) is not None:
-                pipe.write(line)
-                pipe.flush()
-
-    def _read(self, pipe: IO[bytes]) -> None:
-        parts: list[bytes] = []
-        size = 0
-        end: Literal["closed", "flood"] = "closed"
-        with contextlib.suppress(OSError), pipe:
-            while chunk := os.read(pipe.fileno(), 1 << 20):
-                *complete, rest = chunk.split(b"\n")
-                for piece in complete:
-                    self.lines.put(_Line(time.monotonic(), b"".join([*parts, piece])))
-                    parts, size = [], 0
-                parts.append(rest)
-                size += len(rest)
-                # One reply is under way at most, so anything that piles up breaks the protocol.
-                if size > _LINE_LIMIT or self.lines.qsize() > 16:
-                    end = "flood"
-                    break
-        self.lines.put(_Line(time.monotonic(), b"".join(parts), end))
-
-    def _drain(self, pipe: IO[bytes]) -> None:
-        with contextlib.suppress(OSError), pipe:
-            while chunk := os.read(pipe.fileno(), 1 << 16):
-                self._tail = (self._tail + chunk)[-_TAIL:]
-
-
 class Worker:
     """A worker that is started again as often as it takes.
 
@@ -242,11 +142,14 @@ class Worker:
         Seconds from the last request to its reply.
     """
 
-    def __init__(self, program: Program, start_limit: float = START_LIMIT) -> None:
+    def __init__(
+        self, program: Program, start_limit: float = START_LIMIT, memory: int | None = None
+    ) -> None:
         self.program = program
         self.elapsed = 0.0
         self._start_limit = start_limit
-        self._process: _Process | None = None
+        self._memory = memory
+        self._process: Process | None = None
         self._sent = 0.0
         self._case: object = None
 
@@ -267,11 +170,12 @@ class Worker:
         self.close()
         self.elapsed = 0.0
         command = self.program.command
-        if self.program.adapter is None:
+        if self.program.adapter is None or self._memory is not None:
             # Another program cannot tie its life to the harness; this does it on its behalf.
-            command = (sys.executable, "-S", "-E", str(_WORKER), "--exec", *command)
+            limit = () if self._memory is None else ("--memory", str(self._memory))
+            command = (sys.executable, "-S", "-E", str(_WORKER), *limit, "--exec", *command)
         try:
-            self._process = _Process(command, self.program.variables)
+            self._process = Process(command, self.program.variables)
         except OSError as error:
             raise Unavailable(f"{command[0]}: {error.strerror or error}") from None
         self.send({"op": "hello"})
@@ -291,7 +195,19 @@ class Worker:
         line = json.dumps(message, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
         self._case = message.get("case")
         self._sent = time.monotonic()
-        self._process.send(line)
+        self._process.send(line, _reply_limit(message))
+
+    def after_reply(self) -> WorkerFailure | None:
+        """Return what the process has done since its last reply that it should not have.
+
+        It ended, or wrote another line.  Then it is gone, as after a failure of a reply.
+        """
+        if self._process is None or self._process.lines.empty():
+            return None
+        line = self._process.lines.get()
+        if line.end:
+            return self._explain(line, "after its reply")
+        return self._fail("crash", f"another line followed the reply: {_brief(line.text)}")
 
     def receive(self, timeout: float) -> Message | WorkerFailure:
         """Return the reply, or why there is none within ``timeout`` seconds of the request.
@@ -303,17 +219,15 @@ class Worker:
         try:
             line = self._process.lines.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            line = _Line(time.monotonic(), b"", "closed")
+            line = Line(time.monotonic(), b"", "closed")
             late = True
         else:
             late = line.arrived > deadline
         self.elapsed = line.arrived - self._sent
         if late:
             return self._fail("timeout", f"no reply within {timeout:g} s")
-        if line.end == "flood":
-            return self._fail("crash", "the process floods stdout, which is the protocol's")
         if line.end:
-            return self._explain(line.text)
+            return self._explain(line, "without a reply")
         try:
             reply = json.loads(line.text, parse_constant=_refuse)
         except (ValueError, RecursionError):
@@ -324,20 +238,30 @@ class Worker:
             )
         return reply
 
+    def kill(self) -> None:
+        """End the process at once."""
+        self._stop(0.0)
+
     def close(self) -> None:
         """Let the process go, and see that it does."""
         if self._process is not None:
-            self._process.send(b'{"op":"quit"}\n')
+            self._process.send(b'{"op":"quit"}\n', _REPLY_LIMIT)
             self._stop(_LEAVE_LIMIT)
 
-    def _explain(self, rest: bytes) -> WorkerFailure:
-        """Say how a process ended that closed its stdout."""
+    def _explain(self, line: Line, when: str) -> WorkerFailure:
+        """Say why there will be no more lines."""
         process = self._process
         assert process is not None
+        if line.end == "flood":
+            return self._fail("crash", "the process floods stdout, which is the protocol's")
+        if line.end == "long":
+            return self._fail(
+                "crash", f"the reply is too long: over {len(line.text):,} bytes, and no end"
+            )
         exited = _describe_status(self._stop(_LEAVE_LIMIT))
-        detail = f"the process {exited} without a reply"
-        if rest:
-            detail += f"; its last line breaks off: {_brief(rest)}"
+        detail = f"the process {exited} {when}"
+        if line.text:
+            detail += f"; its last line breaks off: {_brief(line.text)}"
         return WorkerFailure("crash", _with_words(detail, process.last_words()))
 
     def _fail(self, kind: Literal["crash", "timeout"], detail: str) -> WorkerFailure:
@@ -351,23 +275,30 @@ class Worker:
         return process.end(patience) if process is not None else None
 
 
+def _reply_limit(message: Message) -> int:
+    """Return how long a reply may be; base64 of all that a step gives is far below."""
+    elements = sum(math.prod(array["shape"]) for array in message.get("arrays", {}).values())
+    return _REPLY_LIMIT + _ELEMENT_LIMIT * elements * len(message.get("steps", ()))
+
+
 def _acquaint(reply: Message | WorkerFailure) -> Hello:
     if isinstance(reply, WorkerFailure):
         raise Unavailable(reply.detail)
     if "error" in reply:
         module = reply.get("module")
-        raise Unavailable(str(reply["error"]), module if isinstance(module, str) else None)
-    if reply.get("protocol") != PROTOCOL_VERSION:
         raise Unavailable(
-            f"it speaks protocol {reply.get('protocol')!r}, this suite speaks {PROTOCOL_VERSION}"
+            printable(reply["error"]), printable(module) if isinstance(module, str) else None
         )
+    if reply.get("protocol") != PROTOCOL_VERSION:
+        spoken = printable(reply.get("protocol"))
+        raise Unavailable(f"it speaks protocol {spoken}, this suite speaks {PROTOCOL_VERSION}")
     systems, versions = reply.get("systems"), reply.get("versions", {})
     if not isinstance(systems, list) or not isinstance(versions, dict):
         raise Unavailable("its hello lacks a list of systems, or its versions are no object")
     return Hello(
-        str(reply.get("name", "")),
-        tuple(map(str, systems)),
-        {str(name): str(version) for name, version in versions.items()},
+        printable(reply.get("name", "")),
+        tuple(map(printable, systems)),
+        {printable(name): printable(version) for name, version in versions.items()},
     )
 
 
@@ -383,7 +314,7 @@ def _describe_status(status: int | None) -> str:
 
 
 def _with_words(detail: str, words: str) -> str:
-    return f"{detail}; stderr ends:\n{words}" if words else detail
+    return f"{detail}; stderr ends:\n{printable(words)}" if words else detail
 
 
 def _brief(text: bytes) -> str:

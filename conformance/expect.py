@@ -155,7 +155,8 @@ class ExactCall:
         grad = request.arrays.get("grad_output")
         self.grad_output = None if grad is None else grad.values
         self.plain = self.symbols(to_float)
-        self.found = readings.find(case, self.plain)
+        self.given = self._given()
+        self.found = readings.find(case, self.plain, self.given)
         self._symbols: dict[tuple[Any, int], Symbols] = {}
         self._forward: dict[str, ExactOutput] | None = None
         self._backward: dict[str, ExactOutput] | None = None
@@ -216,6 +217,15 @@ class ExactCall:
             mult = number(np.asarray(1.0 if case.mult is None else case.mult))[()]
             s = formulas.unit_symbols(s, mult)
         return s
+
+    def _given(self) -> Float:
+        """Return the logits in float64 as they were given, ignored samples' too."""
+        everything = np.ones((1, 1), dtype=bool)
+        with np.errstate(all="ignore"):
+            if self.case.system == "linear":
+                return formulas.linear_logits(*self._operands(to_float, everything))
+            logits = self.arrays["input"].reshape(self.plain.x.shape)
+            return np.asarray(logits * (1.0 if self.case.mult is None else self.case.mult))
 
     def _operands(self, number: Any, keep: NDArray[np.bool_]) -> tuple[Any, Any, Any]:
         width = self.case.shape[-1]
@@ -297,7 +307,9 @@ class ExactCall:
         key = (number, ctx.prec)
         if key not in self._symbols:
             self._symbols[key] = self.symbols(number)
-        return readings.evaluate(self.case, self.found, self._symbols[key], formula, number)
+        return readings.evaluate(
+            self.case, self.found, self._symbols[key], self.given, formula, number
+        )
 
     def _gradients(self, s: Symbols, number: Any) -> dict[str, Array]:
         kinds = {"target": "q", "weight": "w"}

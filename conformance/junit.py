@@ -17,7 +17,8 @@ from xml.etree import ElementTree
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import by_id
 from conformance.expected import Entry, Judgement
-from conformance.report import command_for, departure, failure_kinds, replace_file
+from conformance.files import write_whole
+from conformance.report import command_for, departure, failure_kinds
 from conformance.result import HARMLESS, Result, Run
 
 #: What XML 1.0 cannot hold, not even escaped.
@@ -97,7 +98,7 @@ def write(
     root.set("time", f"{run.seconds:.3f}")
     ElementTree.indent(root, " ")
     text = ElementTree.tostring(root, encoding="unicode")
-    replace_file(path, '<?xml version="1.0" encoding="UTF-8"?>\n' + text)
+    write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
 
 
 def _complaints(judgement: Judgement) -> Iterable[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ tells the same for other languages.
 """
 
 import base64
+import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -187,9 +188,9 @@ def decode(message: Dict[str, Any]) -> Array:
 def _extents(message: Dict[str, Any], key: str) -> Tuple[int, ...]:
     extents = message.get(key)
     if not isinstance(extents, list) or not all(
-        isinstance(extent, int) and extent >= 0 for extent in extents
+        type(extent) is int and 0 <= extent <= sys.maxsize for extent in extents
     ):
-        raise ValueError(f"array {key}: got {extents!r}, expected a list of sizes")
+        raise ValueError(f"array {key}: got {extents!r:.200}, expected a list of sizes")
     return tuple(extents)
 
 

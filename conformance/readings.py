@@ -41,8 +41,16 @@ Formula = Callable[[Symbols, Any], Outputs]
 _FAR_BELOW = -(2.0**100)
 
 
-def find(case: Case, s: Symbols) -> frozenset[str]:
-    """Name what the pages leave open in a case, from its symbols in float64."""
+def find(case: Case, s: Symbols, given: Array) -> frozenset[str]:
+    """Name what the pages leave open in a case.
+
+    Parameters
+    ----------
+    case, s
+        The case and its symbols in float64, where an ignored sample's logits are 0.
+    given
+        The logits as they were given, in the same shape.
+    """
     found = set()
     with np.errstate(all="ignore"):
         if _zero_times_log_zero(s).any():
@@ -51,15 +59,28 @@ def find(case: Case, s: Symbols) -> frozenset[str]:
             found.add("infinite-logit")
         if s.reduction == "mean" and case.system != "unit" and formulas.denominator(s) == 0:
             found.add("empty-mean")
-    if case.logits == "nan-ignored" and not s.keep.all():
+    if ignored_nan(s, given).any():
         found.add("ignored-nan")
     if case.system == "unit" and s.reduction == "mean" and not s.keep.all():
         found.add("unit-mean")
     return frozenset(found)
 
 
+def ignored_nan(s: Symbols, given: Array) -> NDArray[np.bool_]:
+    """Mark ignored samples whose log softmax is NaN, in the logits as they were given."""
+    if s.keep.all() or np.isfinite(given).all():
+        return np.zeros(s.keep.shape, dtype=bool)
+    with np.errstate(all="ignore"):
+        return np.asarray(~s.keep & np.isnan(formulas.log_softmax(given)).any(axis=1))
+
+
 def evaluate(
-    case: Case, found: frozenset[str], s: Symbols, formula: Formula, number: Any
+    case: Case,
+    found: frozenset[str],
+    s: Symbols,
+    given: Array,
+    formula: Formula,
+    number: Any,
 ) -> Iterator[tuple[str, Outputs]]:
     """Yield every acceptable reading's name and outputs; the formula as written comes first."""
     plain = formula(s, number)
@@ -70,7 +91,10 @@ def evaluate(
         limit = formula(s._replace(x=np.where(where, far, s.x)), number)
         yield "0·log 0 = 0", {name: _finite_limit(plain[name], limit[name]) for name in plain}
     if "ignored-nan" in found:
-        yield "ignored NaN spreads (NaN·0)", _with_ignored_nan(case, s, plain, number)
+        yield (
+            "ignored NaN spreads (NaN·0)",
+            _with_ignored_nan(case, ignored_nan(s, given), plain, number),
+        )
     if "infinite-logit" in found and s.y is not None and s.epsilon == 0:
         yield "exp(x)/∞ = 0", _unshifted(s, plain, formula, number)
     if "empty-mean" in found and "loss" not in plain:
@@ -123,17 +147,19 @@ def _in_float(s: Symbols) -> Symbols:
     )
 
 
-def _with_ignored_nan(case: Case, s: Symbols, plain: Outputs, number: Any) -> Outputs:
+def _with_ignored_nan(
+    case: Case, spoiled: NDArray[np.bool_], plain: Outputs, number: Any
+) -> Outputs:
     nan = number(np.asarray(np.nan))[()]
     spread = {}
     for name, values in plain.items():
         array = np.asarray(values, dtype=object)
-        if name == "loss" and s.reduction == "none":
-            spread[name] = np.where(s.keep, array, nan)
+        if name == "loss" and case.effective_reduction == "none":
+            spread[name] = np.where(spoiled, nan, array)
         elif name == "input" and case.system == "linear":
-            spread[name] = np.where(s.keep.any(axis=1, keepdims=True), array, nan)
+            spread[name] = np.where(spoiled.any(axis=1, keepdims=True), nan, array)
         elif name == "input":
-            spread[name] = np.where(s.keep[:, None, :], array, nan)
+            spread[name] = np.where(spoiled[:, None, :], nan, array)
         else:
             spread[name] = np.full(array.shape, nan)
     return spread

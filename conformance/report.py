@@ -18,6 +18,7 @@ from rich.text import Text
 
 from conformance.case import Case
 from conformance.clauses import CATALOGUE, PAGES, by_id
+from conformance.files import write_whole
 from conformance.result import HARMLESS, VERDICTS, Result, Run
 
 #: Names the form of the JSON file, which ``schemas/result.schema.json`` describes.
@@ -60,6 +61,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         "adapter": run.adapter,
         "versions": run.versions,
+        **({"fingerprint": run.fingerprint} if run.fingerprint else {}),
         "complete": run.complete,
         "seconds": round(run.seconds, 3),
         "summary": {
@@ -72,21 +74,30 @@ def to_json(run: Run) -> dict[str, Any]:
 
 def write_json(run: Run, path: Path) -> None:
     """Write a run to a file, which at no time holds half of it."""
-    replace_file(path, json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_whole(path, text)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a text that ends in one newline to a file, which at no time holds half of it."""
-    text = text.rstrip("\n") + "\n"
-    if path.exists() and not path.is_file():  # a pipe or a device
-        path.write_text(text, encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def from_json(data: dict[str, Any]) -> Run:
+    """Return the run of which :func:`to_json` gave the data.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AttributeError
+        It gave no such data, or the suite's verdicts were others.
+    """
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema: got {data['schema']!r}, expected {SCHEMA!r}")
+    for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
+        raise ValueError(f"summary: got {name!r}, which is no verdict")
+    return Run(
+        adapter=str(data["adapter"]),
+        versions={str(name): str(version) for name, version in data["versions"].items()},
+        results=[Result.from_json(item) for item in data["results"]],
+        seconds=float(data["seconds"]),
+        complete=bool(data["complete"]),
+        fingerprint={str(name): str(text) for name, text in data.get("fingerprint", {}).items()},
+    )
 
 
 def console() -> Console:
@@ -138,6 +149,9 @@ def print_run(
     bad = sum(totals[verdict] for verdict in VERDICTS if verdict not in HARMLESS)
     words = f"{bad} cases do not conform, {totals['pass']} do" if bad else ""
     words = words or f"conforms in all {totals['pass']} cases"
+    alone = sum(result.verdict == "pass" and bool(result.message) for result in run.results)
+    if alone:
+        words += f" ({alone} by the loss alone)"
     if totals["unsupported"]:
         words += f", {totals['unsupported']} are unsupported"
     out.print(Text(f"{words}; {run.seconds:.1f} s", "bold red" if bad else "bold green"))

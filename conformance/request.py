@@ -16,10 +16,8 @@ from .values import Values, numpy_dtype
 _OPTIONS: dict[str, dict[str, Any]] = {
     "absent": {},
     "auto": {},
-    **{f"chunk{size}": {"batch_chunk_size": size} for size in (1, 2, 3, 5, 64)},
     "whole": {"batch_chunk_size": 4096},
     "aspect": {"chunking_method": "aspect_ratio"},
-    "aspect4": {"chunking_method": "aspect_ratio:4"},
     **{policy: {"acc_policy": policy} for policy in ("accurate", "balanced", "compact")},
 }
 #: Given with acc_dtype="float32" for 16-bit input: named alone, unlike "auto", they would
@@ -100,19 +98,36 @@ def build(case: Case) -> Request:
     """Build the request of a case: the same bytes on any machine."""
     arguments = _arguments(case)
     plain = _arrays(case, Values(case), arguments)
-    names = list(plain)
     if case.script == "stale":
         second = _arrays(case, Values(case, ".2"), arguments)
         plain.update({f"{name}.2": second[name] for name in ("input", "target")})
     grad_output = Values(case).grad_output()
     if grad_output is not None:
         plain["grad_output"] = grad_output
+    return assemble(case, plain, arguments)
+
+
+def assemble(
+    case: Case, plain: dict[str, NDArray[Any]], arguments: dict[str, Any] | None = None
+) -> Request:
+    """Build a request of given numbers instead of the case's own.
+
+    Parameters
+    ----------
+    case
+        Everything else: dtype, layouts, steps.
+    plain
+        Arrays of float64 or int64 by name.
+    arguments
+        Scalar arguments; by default the case's.
+    """
+    names = [name for name in plain if name != "grad_output" and not name.endswith(".2")]
     return Request(
         case=case,
         arrays={name: _view(case, name, values) for name, values in plain.items()},
-        arguments=arguments,
+        arguments=_arguments(case) if arguments is None else arguments,
         wrt=_wrt(case, names),
-        steps=_steps(case, names, grad_output is not None),
+        steps=_steps(case, names, "grad_output" in plain),
     )
 
 
@@ -130,7 +145,7 @@ def _arguments(case: Case) -> dict[str, Any]:
         if getattr(case, name) != "absent":
             arguments[name] = getattr(case, name) == "true"
     if case.has_options:
-        options = dict(_OPTIONS[case.options])
+        options = _options(case.options)
         if case.options in _POLICIES and case.dtype in ("f16", "bf16"):
             options["acc_dtype"] = "float32"
         if case.options.startswith("chunk") or case.options == "whole":
@@ -139,6 +154,14 @@ def _arguments(case: Case) -> dict[str, Any]:
             options["allow_retain_graph"] = True
         arguments["options"] = options
     return arguments
+
+
+def _options(name: str) -> dict[str, Any]:
+    if name in _OPTIONS:
+        return dict(_OPTIONS[name])
+    if name.startswith("chunk"):
+        return {"batch_chunk_size": int(name.removeprefix("chunk"))}
+    return {"chunking_method": f"aspect_ratio:{name.removeprefix('aspect')}"}
 
 
 def _arrays(case: Case, values: Values, arguments: dict[str, Any]) -> dict[str, NDArray[Any]]:

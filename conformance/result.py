@@ -96,17 +96,28 @@ class Result:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
-        """Return the result that :meth:`to_json` wrote."""
-        outputs = (
-            {**item, "ulps": float(item["ulps"]), "bound_fraction": float(item["bound_fraction"])}
-            for item in data["outputs"]
+        """Return the result of which :meth:`to_json` gave the data."""
+        if data["verdict"] not in VERDICTS:
+            raise ValueError(f"verdict: got {data['verdict']!r}, allowed are {', '.join(VERDICTS)}")
+        outputs = tuple(
+            OutputResult(
+                name=str(output["name"]),
+                step=int(output["step"]),
+                ok=bool(output["ok"]),
+                ulps=float(output["ulps"]),
+                bound_fraction=float(output["bound_fraction"]),
+                reading=str(output["reading"]),
+                detail=str(output["detail"]),
+            )
+            for output in data["outputs"]
         )
         return cls(
-            **{
-                **data,
-                "clauses": tuple(data["clauses"]),
-                "outputs": tuple(OutputResult(**item) for item in outputs),
-            }
+            case=str(data["case"]),
+            clauses=tuple(map(str, data["clauses"])),
+            verdict=data["verdict"],
+            message=str(data["message"]),
+            outputs=outputs,
+            seconds=float(data["seconds"]),
         )
 
 
@@ -116,10 +127,8 @@ class Run:
 
     Attributes
     ----------
-    complete
-        Whether every case was judged.
-    interrupted
-        Whether a person stopped it, with Ctrl-C.
+    fingerprint
+        Digests of what the verdicts depend on beside the versions, where they are known.
     """
 
     adapter: str
@@ -127,25 +136,12 @@ class Run:
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = True
-    interrupted: bool = False
+    fingerprint: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
         """0 when nothing but pass and unsupported occurred, else 1."""
         return int(any(result.verdict not in HARMLESS for result in self.results))
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Run:
-        """Return the run that a result file holds; raise KeyError, TypeError or ValueError."""
-        for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
-            raise ValueError(f"summary: got {name!r}, which is no verdict")
-        return cls(
-            data["adapter"],
-            data["versions"],
-            [Result.from_json(item) for item in data["results"]],
-            data["seconds"],
-            data["complete"],
-        )
 
 
 def _number(value: float) -> float | str:

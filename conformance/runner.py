@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,13 +24,17 @@ from typing import Any
 
 from conformance.case import SYSTEMS, Case
 from conformance.driver import Hello, Message, Program, Unavailable, Worker, WorkerFailure
-from conformance.result import Result, Run
+from conformance.interrupt import Stop
+from conformance.orphans import adopt
+from conformance.result import HARMLESS, Result, Run
 from conformance.worker import die_with_parent
 
 #: Seconds that a framework may take for one case.
 TIMEOUT = 20.0
 #: A lane gives up when its worker could not be started this often in a row.
-_START_ATTEMPTS = 3
+START_ATTEMPTS = 3
+#: How the message of a case begins that no worker has ever seen.
+NEVER_ASKED = "the worker cannot be started again"
 
 Reply = Message | WorkerFailure
 #: Sends a request to the framework, and returns how to wait for the reply.
@@ -76,15 +80,23 @@ def version() -> str:
         return "not installed"
 
 
+def versions(hello: Hello) -> dict[str, str]:
+    """Return the versions of all that takes part in a run."""
+    return {**hello.versions, "crossent-spec": version()}
+
+
 def run(
     program: Program,
     cases: Sequence[Case],
     *,
     jobs: int | None = None,
     timeout: float = TIMEOUT,
+    memory: int | None = None,
+    earlier: Mapping[str, Result] | None = None,
     on_start: Callable[[Hello, int], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
     examine: Examine = examine,
+    stop: Stop | None = None,
 ) -> Run:
     """Run every case whose system the program implements; results come in the cases' order.
 
@@ -98,17 +110,23 @@ def run(
         How many lanes; by default one a processor.
     timeout
         Seconds that the framework may take for one case.
+    memory
+        Bytes of data that each process of the framework may have.
+    earlier
+        Results by the ids of their cases, which are taken as they are.
     on_start
-        Called once, with what the program says about itself and the number of its cases.
+        Called once, with what the program says about itself and the number of cases left to do.
     on_result
-        Called with every result as it comes.
+        Called with every result as it comes, and again where what came after a reply changes it.
     examine
         How a lane treats a case: a function that other processes can import.
+    stop
+        Tells when to stop; by default at the first SIGINT or SIGTERM.
 
     Returns
     -------
     Run
-        With ``complete=False`` after Ctrl-C, or where the program could not be started any more.
+        With ``complete=False`` if it was stopped, or the program could not be started any more.
 
     Raises
     ------
@@ -121,28 +139,22 @@ def run(
     """
     count = max(1, min(jobs or os.cpu_count() or 1, len(cases)))
     started = time.monotonic()
-    result = Run(program.name)
-    done: dict[int, Result] = {}
+    result = Run(program.name, complete=False)
+    known = earlier or {}
+    done = {i: known[case.id] for i, case in enumerate(cases) if case.id in known}
     lanes: list[_Lane] = []
-    interrupted = False
-    try:
-        with _no_interrupt():
-            lanes.extend(_Lane(program, timeout, examine) for _ in range(count))
-        _share_out(lanes, cases, done, result, on_start, on_result)
-    except KeyboardInterrupt:
-        interrupted = True
-    except HarnessError:
-        result.complete = False
-        raise
-    finally:
-        for lane in lanes:
-            lane.stop()
-        for lane in lanes:
-            lane.join()
-        result.results = [done[index] for index in sorted(done)]
-        result.seconds = time.monotonic() - started
-        result.interrupted = interrupted
-        result.complete = result.complete and not interrupted
+    with contextlib.nullcontext(stop) if stop else Stop() as stop:
+        try:
+            with _no_interrupt():
+                lanes.extend(_Lane(program, timeout, memory, examine) for _ in range(count))
+            _share_out(lanes, cases, done, result, on_start, on_result, stop)
+        finally:
+            for lane in lanes:
+                lane.stop()
+            for lane in lanes:
+                lane.join()
+            result.results = [done[index] for index in sorted(done)]
+            result.seconds = time.monotonic() - started
     return result
 
 
@@ -153,13 +165,16 @@ def _share_out(
     result: Run,
     on_start: Callable[[Hello, int], None] | None,
     on_result: Callable[[Result], None] | None,
+    stop: Stop,
 ) -> None:
     """Hand the cases to whichever lane is free, until all are done or no lane is left."""
     queue: Iterator[int] | None = None
-    remaining = -1
+    total = -1
     busy = {lane.connection: lane for lane in lanes}
     while busy:
-        for connection in multiprocessing.connection.wait(list(busy)):
+        for connection in multiprocessing.connection.wait([*busy, stop.connection]):
+            if stop.requested:
+                return
             assert isinstance(connection, Connection)
             lane = busy[connection]
             said = lane.receive(cases, result)
@@ -167,22 +182,24 @@ def _share_out(
                 order = [i for i, case in enumerate(cases) if SYSTEMS[case.system] in said.systems]
                 if not order:
                     raise NothingToRunError(", ".join(said.systems) or "no system")
-                queue, remaining = iter(order), len(order)
-                result.versions = {**said.versions, "crossent-spec": version()}
+                left = [index for index in order if index not in done]
+                queue, total = iter(left), len(order)
+                result.versions = versions(said)
                 if on_start:
-                    on_start(said, remaining)
+                    on_start(said, len(left))
             elif isinstance(said, _Done):
                 done[said.index] = said.result
-                remaining -= 1
                 if on_result:
                     on_result(said.result)
+                if said.more:
+                    continue
             assert queue is not None
             index = None if isinstance(said, _GaveUp) else next(queue, None)
             if index is None:
                 del busy[connection]
             else:
                 lane.give(index, cases[index])
-    result.complete = remaining == 0
+    result.complete = len(done) == total
 
 
 # What a lane says, beside Hello and Unavailable.
@@ -190,8 +207,11 @@ def _share_out(
 
 @dataclass(frozen=True)
 class _Done:
+    """A result; if ``more``, one that was given before and has changed, with another to come."""
+
     index: int
     result: Result
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,11 +227,13 @@ class _GaveUp:
 class _Lane:
     """A lane as the process that hands out the cases sees it."""
 
-    def __init__(self, program: Program, timeout: float, examine: Examine) -> None:
+    def __init__(
+        self, program: Program, timeout: float, memory: int | None, examine: Examine
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, far = context.Pipe()
         self._process: BaseProcess = context.Process(
-            target=_lane_main, args=(far, program, timeout, examine), daemon=True
+            target=_lane_main, args=(far, program, timeout, memory, examine), daemon=True
         )
         self._index: int | None = None
         self._process.start()
@@ -271,33 +293,50 @@ def _no_interrupt() -> Iterator[None]:
 # From here on: what runs in a lane's process.
 
 
-class _Seat:
-    """A lane's worker, started again where it crashed or hung."""
+class Seat:
+    """A lane's worker, started again where it crashed or hung.
 
-    def __init__(self, program: Program, timeout: float) -> None:
-        self.worker = Worker(program)
+    Attributes
+    ----------
+    failed_starts
+        How often in a row it could not be.
+    late_failure
+        What it did after the last but one reply, and should not have.
+    """
+
+    def __init__(self, program: Program, timeout: float, memory: int | None = None) -> None:
+        self.worker = Worker(program, memory=memory)
         self.failed_starts = 0
+        self.late_failure: WorkerFailure | None = None
         self._timeout = timeout
 
     def ask(self, message: Message) -> Callable[[], Reply]:
         """Send a request, to a new worker if the last one is gone."""
+        self.late_failure = self.worker.after_reply()
         if not self.worker.running:
             try:
                 self.worker.start()
             except Unavailable as error:
                 self.failed_starts += 1
-                failure = WorkerFailure("crash", f"the worker cannot be started again: {error}")
+                failure = WorkerFailure("crash", f"{NEVER_ASKED}: {error}")
                 return lambda: failure
         self.failed_starts = 0
         self.worker.send(message)
         return lambda: self.worker.receive(self._timeout)
 
 
-def _lane_main(connection: Connection, program: Program, timeout: float, examine: Examine) -> None:
+def _lane_main(
+    connection: Connection,
+    program: Program,
+    timeout: float,
+    memory: int | None,
+    examine: Examine,
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     die_with_parent(signal.SIGTERM)
-    seat = _Seat(program, timeout)
+    adopt()
+    seat = Seat(program, timeout, memory)
     try:
         try:
             _work(connection, seat, examine)
@@ -307,14 +346,22 @@ def _lane_main(connection: Connection, program: Program, timeout: float, examine
         seat.worker.close()
 
 
-def _work(connection: Connection, seat: _Seat, examine: Examine) -> None:
+def _work(connection: Connection, seat: Seat, examine: Examine) -> None:
     """Judge what comes, until there is no more."""
     try:
         connection.send(seat.worker.start())
-        while seat.failed_starts < _START_ATTEMPTS:
+        before: _Done | None = None
+        while seat.failed_starts < START_ATTEMPTS:
             index, case = connection.recv()
             result = examine(case, seat.ask)
-            connection.send(_Done(index, replace(result, seconds=seat.worker.elapsed)))
+            if result.verdict == "crash":
+                seat.worker.kill()  # it runs on if only what its reply says breaks the protocol
+            late = seat.late_failure
+            if late and before and before.result.verdict in HARMLESS:
+                changed = replace(before.result, verdict=late.kind, message=late.detail, outputs=())
+                connection.send(replace(before, result=changed, more=True))
+            before = _Done(index, replace(result, seconds=seat.worker.elapsed))
+            connection.send(before)
         connection.send(_GaveUp())
     except Unavailable as error:
         connection.send(error)

@@ -13,11 +13,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import expected, junit, report, runner
+from conformance import expected, junit, report, resume, runner
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
 from conformance.environments.resolve import resolve
-from conformance.result import HARMLESS, Result
+from conformance.interrupt import Stop
+from conformance.result import HARMLESS, Result, Run
 
 #: Exit codes, beside 0 and the 1 of :attr:`conformance.result.Run.exit_code`.
 USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
@@ -37,6 +38,19 @@ class Defect(click.ClickException):
     exit_code = INTERNAL
 
 
+def parse_size(text: str) -> int:
+    """Return a number of bytes, given with K, M, G or T for powers of 1024.
+
+    >>> parse_size("8G") == 8 * 2**30
+    True
+    """
+    power = "KMGT".find(text[-1:].upper()) + 1 if text else 0
+    digits = text[:-1] if power else text
+    if not (digits.isascii() and digits.isdecimal() and 0 < int(digits) << 10 * power < 2**63):
+        raise click.BadParameter(f"got {text!r}, allowed are sizes such as 500M or 8G")
+    return int(digits) << 10 * power
+
+
 jobs_option = click.option(
     "-j", "--jobs", type=click.IntRange(min=1), help="Processes; by default one a processor."
 )
@@ -51,11 +65,20 @@ class Assignment:
     python: str | None
     jobs: int | None
     json_file: Path | None
+    resume: Path | None
     timeout: float
+    memory: int | None
     limit: int
     expect_file: Path | None
     write_expect_file: Path | None
     junit_file: Path | None
+
+    @property
+    def result_file(self) -> Path | None:
+        """The file to write: of a run that goes on, the same unless another is named."""
+        if self.json_file is None and self.resume is not None:
+            return resume.whole(self.resume)
+        return self.json_file
 
     def program(self) -> Program:
         """Return the program to start; refuse what the options do not allow."""
@@ -69,14 +92,7 @@ class Assignment:
             if file is not None and not file.absolute().parent.is_dir():
                 raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
         self.expectations()
-        if self.command is None:
-            return find_program(self.adapter or "embedded", self.python)
-        if self.adapter is not None or self.python is not None:
-            raise click.UsageError("--command stands alone, without ADAPTER and --python")
-        try:
-            return Program.of_command(self.command)
-        except ValueError as error:
-            raise Refused(f"--command: {error}") from None
+        return program_of(self.adapter, self.command, self.python)
 
     def expectations(self) -> list[expected.Entry] | None:
         """Return the expected failures, from the file to judge by or the one to be written."""
@@ -106,12 +122,24 @@ def judging_options(command: Command) -> Command:
             help="Write the full result, by schemas/result.schema.json.",
         ),
         click.option(
+            "--resume",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Go on from the result file of a run that was stopped.",
+        ),
+        click.option(
             "--timeout",
             metavar="SECONDS",
             type=click.FloatRange(min=0, min_open=True),
             default=runner.TIMEOUT,
             show_default=True,
             help="What the framework may take for one case.",
+        ),
+        click.option(
+            "--memory",
+            metavar="SIZE",
+            type=parse_size,
+            help="What each process of the framework may have, such as 500M or 8G.",
         ),
         click.option(
             "--max-failures-shown",
@@ -143,6 +171,7 @@ def carry_out(
     *,
     name: Sequence[str],
     examine: runner.Examine,
+    basis: str = "",
 ) -> int:
     """Judge a framework on cases, report, and return the exit code.
 
@@ -156,18 +185,45 @@ def carry_out(
         The command's own words, such as ``("crossent", "run")``.
     examine
         How a lane treats a case.
+    basis
+        Digest of the files by which it is judged, where there are any.
     """
+    with Stop() as stop:
+        return _carry_out(assignment, program, cases, name, examine, basis, stop)
+
+
+def _carry_out(
+    assignment: Assignment,
+    program: Program,
+    cases: Sequence[Case],
+    name: Sequence[str],
+    examine: runner.Examine,
+    basis: str,
+    stop: Stop,
+) -> int:
     defect = ""
+    fingerprint = resume.fingerprint(program, f"{shlex.join(name)} {basis}".strip())
     try:
-        with result_progress(len(cases)) as hooks:
+        record = resume.Record(
+            Run(program.name, fingerprint=fingerprint),
+            cases,
+            file=assignment.result_file,
+            earlier=assignment.resume,
+        )
+        with result_progress(len(cases), record) as hooks:
             result = runner.run(
                 program,
                 cases,
                 jobs=assignment.jobs,
                 timeout=assignment.timeout,
+                memory=assignment.memory,
+                earlier=record.results,
                 examine=examine,
+                stop=stop,
                 **hooks,
             )
+    except resume.NotResumable as error:
+        raise Refused(f"--resume: {error}") from None
     except Unavailable as error:
         raise unavailable(program, error) from None
     except runner.NothingToRunError as error:
@@ -176,10 +232,9 @@ def carry_out(
         ) from None
     except runner.HarnessError as error:
         result, defect = error.run, str(error)
-    if assignment.json_file is not None:
-        report.write_json(result, assignment.json_file)
+    unwritten = record.save(result)
     if defect:
-        raise Defect(defect)
+        raise Defect(f"{defect}\n{unwritten}" if unwritten else defect)
     expect_file = assignment.expect_file or assignment.write_expect_file
     entries = assignment.expectations()
     if assignment.write_expect_file is not None:
@@ -204,8 +259,22 @@ def carry_out(
     )
     if expectation and expect_file:
         expected.show(report.console(), expectation, expect_file, assignment.limit)
+    if unwritten:
+        raise Refused(unwritten)
     exit_code = expectation.exit_code if expectation else result.exit_code
     return exit_code or (0 if result.complete else INTERRUPTED)
+
+
+def program_of(adapter: str | None, command: str | None, python: str | None) -> Program:
+    """Return the program that the argument ADAPTER and its options name."""
+    if command is None:
+        return find_program(adapter or "embedded", python)
+    if adapter is not None or python is not None:
+        raise click.UsageError("--command stands alone, without ADAPTER and --python")
+    try:
+        return Program.of_command(command)
+    except ValueError as error:
+        raise Refused(f"--command: {error}") from None
 
 
 def find_program(adapter: str, python: str | None = None) -> Program:
@@ -238,18 +307,24 @@ def progress_bar(what: str, count: int, *columns: Any) -> Iterator[tuple[Progres
 
 
 @contextlib.contextmanager
-def result_progress(count: int) -> Iterator[dict[str, Any]]:
-    """Show how a run goes; yield the hooks of :func:`conformance.runner.run` that move the bar."""
-    bad = 0
+def result_progress(count: int, record: resume.Record | None = None) -> Iterator[dict[str, Any]]:
+    """Show how a run goes, and record it if asked; yield the hooks of :func:`runner.run`."""
+    bad: dict[str, bool] = {}
     with progress_bar("starting", count, TextColumn("{task.fields[bad]}")) as (progress, task):
 
         def on_start(hello: Hello, total: int) -> None:
+            if record:
+                record.on_start(hello)
             progress.update(task, description=hello.name, total=total)
 
         def on_result(result: Result) -> None:
-            nonlocal bad
-            bad += result.verdict not in HARMLESS
-            progress.update(task, advance=1, bad=f"[red]{bad} not conforming" if bad else "")
+            if record:
+                record.on_result(result)
+            bad[result.case] = result.verdict not in HARMLESS
+            count = sum(bad.values())
+            progress.update(
+                task, completed=len(bad), bad=f"[red]{count} not conforming" if count else ""
+            )
 
         yield {"on_start": on_start, "on_result": on_result}
 

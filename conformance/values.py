@@ -230,7 +230,7 @@ class Values:
         elif case.logits == "nan":
             input = np.where(row == len(input) // 2, math.nan, input)
         elif case.logits == "nan-ignored":
-            sample = ignored.reshape(ignored.shape[0], -1).all(axis=1) if ignored.ndim else ignored
+            sample = ignored.all(axis=tuple(range(1, ignored.ndim)))
             input = np.where(np.expand_dims(sample, -1), math.nan, input)
         elif case.logits != "normal":
             raise ValueError(f"case logits: {case.logits!r} is not a pattern of the linear loss")

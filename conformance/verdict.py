@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from .case import Case
+from .clauses import clauses_of
 from .corpus import clauses_by_rarity
 from .driver import WorkerFailure
 from .expect import ExactOutput, Expected, ExpectedStep, Reading
-from .protocol import decode
+from .protocol import Array, decode
 from .request import Request
 from .result import OutputResult, Result
+from .text import printable
 from .values import numpy_dtype
 
 Float = NDArray[np.float64]
+
+#: What is raised without the framework having refused the call: the adapter's own mistake, and
+#: the end of the memory.
+_NO_REFUSAL = ("AdapterError", "MemoryError")
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,27 @@ def judge(request: Request, expected: Expected, reply: Any) -> Result:
         return Result(case.id, clauses, reply.kind, reply.detail)
     try:
         verdict, message, outputs = _judge(request, expected, reply)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if verdict == "unsupported":
+            shown = _shown_by_loss(case, clauses) if outputs else ()
+            if shown:
+                verdict, message, clauses = "pass", f"the loss alone: {message}", shown
+            else:
+                outputs = ()
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         verdict, outputs = "crash", ()
         message = f"the worker's reply breaks the protocol: {type(error).__name__}: {error}"
-    return Result(case.id, clauses, verdict, message, outputs)
+    return Result(case.id, clauses, verdict, printable(message), outputs)
+
+
+def _shown_by_loss(case: Case, clauses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the clauses that a right loss shows where the framework has no such gradient.
+
+    There are none where the case is about one that takes a backward pass.
+    """
+    seen = clauses_of(replace(case, grad="skip", script="once"))
+    if clauses[0] not in seen:
+        return ()
+    return tuple(clause for clause in clauses if clause in seen)
 
 
 def _judge(
@@ -65,6 +89,7 @@ def _judge(
     outputs: list[OutputResult] = []
     # The worst thing that any step shows is the verdict.
     worst, message = "pass", ""
+    no_gradient = ""
     refused: set[str] = set()
     for number, (step, asked, answer) in enumerate(
         zip(expected.steps, request.steps, answers, strict=True)
@@ -76,11 +101,15 @@ def _judge(
         if answer["outcome"] == "raised" and asked["do"] == "forward":
             refused.add(state)
         if verdict == "unsupported" and worst == "pass" and not modified:
-            return "unsupported", why, ()
+            if asked["do"] == "forward":
+                return "unsupported", why, ()
+            no_gradient = no_gradient or why
         if verdict not in ("pass", "unsupported") and worst == "pass":
             worst, message = verdict, f"{asked['do']} (step {number}): {why}"
     if modified and worst == "pass":
         worst, message = "fail", f"overwrote the caller's {', '.join(map(str, modified))}"
+    if no_gradient and worst == "pass":
+        worst, message = "unsupported", no_gradient
     return worst, message, tuple(outputs)
 
 
@@ -92,8 +121,7 @@ def _judge_step(
         return "unsupported", str(answer["reason"])
     if outcome == "raised":
         raised = f"{answer['type']}: {answer['message']}"
-        # The adapter's own mistake is no refusal by the framework.
-        if step.raises == "no" or answer["type"] == "AdapterError":
+        if step.raises == "no" or answer["type"] in _NO_REFUSAL:
             return "error", raised
         if step.raises == "may":
             outputs.append(OutputResult("call", number, True, reading="refused with an error"))
@@ -119,7 +147,7 @@ def _judge_step(
 def _judge_output(
     label: str, number: int, exact: ExactOutput, message: dict[str, Any], optional: bool
 ) -> OutputResult:
-    got = decode(message)
+    got = _decode(message)
     if got.dtype != exact.dtype:
         detail = f"has dtype {got.dtype}, expected {exact.dtype}"
         return OutputResult(label, number, False, math.inf, math.inf, "", detail)
@@ -213,10 +241,15 @@ def _where_wrong(
     return text
 
 
+def _decode(message: dict[str, Any]) -> Array:
+    """Decode an array of a reply, which has no layout: strides could make much of few bytes."""
+    return decode({name: message[name] for name in ("dtype", "shape", "data")})
+
+
 def _shown(answer: dict[str, Any]) -> str:
     loss = answer.get("arrays", {}).get("loss")
     if loss is None:
         return "returned nothing"
-    array = decode(loss)
+    array = _decode(loss)
     data = array.data.view(ml_dtypes.bfloat16) if array.dtype == "bfloat16" else array.data
     return f"returned {array.dtype} {np.array2string(data.astype(np.float64), threshold=6)}"

@@ -4,8 +4,8 @@ It answers the protocol on stdin and stdout and runs in the framework's own Pyth
 3.8 and has NumPy and the framework, nothing of the suite's.  Modules are looked up in the
 ``FOLDER`` arguments last, after everything that this Python has of its own.
 
-``python worker.py --exec PROGRAM...`` becomes a program that speaks the protocol itself, after
-arranging that it cannot outlive the harness.
+``python worker.py [--memory BYTES] --exec PROGRAM...`` becomes a program that speaks the protocol
+itself, after arranging that it cannot outlive the harness, nor take more memory than that.
 """
 
 import contextlib
@@ -49,6 +49,16 @@ def die_with_parent(how: int = signal.SIGKILL) -> None:
             import ctypes
 
             ctypes.CDLL(None).prctl(1, how, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
+
+
+def limit_memory(size: int) -> None:
+    """Refuse this process, and each that it starts, more than ``size`` bytes of data.
+
+    It is data that counts, not addresses, of which a GPU's driver reserves more than exist.
+    """
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def find_protocol() -> None:
@@ -274,6 +284,9 @@ def serve(path: str, requests: BinaryIO, replies: BinaryIO) -> None:
 def main(argv: List[str]) -> None:
     """Run as the command line says."""
     die_with_parent()
+    if argv[1] == "--memory":
+        limit_memory(int(argv[2]))
+        argv = argv[:1] + argv[3:]
     if argv[1] == "--exec":
         try:
             os.execvp(argv[2], argv[2:])

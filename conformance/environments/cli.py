@@ -12,7 +12,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from conformance.environments.build import BuildError, create
-from conformance.environments.manifest import Manifest, all_manifests, manifest_of, split
+from conformance.environments.manifest import (
+    Manifest,
+    ManifestError,
+    all_manifests,
+    manifest_of,
+    split,
+)
 from conformance.environments.store import (
     USABLE,
     BusyError,
@@ -48,15 +54,16 @@ def create_command(
 
     The exit code is 1 if one could not be built; the others are built all the same.
     """
-    manifests = all_manifests() if everything else _manifests(names)
     _some(names, everything)
+    with _refusing():
+        manifests = all_manifests() if everything else _manifests(names)
     failed = []
     for manifest in manifests:
         environment = Environment.of(manifest)
         try:
             with _progress(manifest.label) as show:
                 built = create(manifest, show, again=rebuild)
-        except BuildError as error:
+        except (BuildError, OSError) as error:  # a full disk, a cache that is not writable
             failed.append(manifest.label)
             click.secho(f"{manifest.label} is not built: {error}", fg="red", err=True)
         except KeyboardInterrupt:
@@ -89,12 +96,13 @@ def list_command() -> None:
             _size(environment.size()),
             str(environment.path),
         )
-    out = console()
     if built:
-        # A path is copied, so it must not be broken.
-        out.print(table, width=max(out.width, out.measure(table).maximum), crop=False)
+        out = console()
+        out.width = max(out.width, 1000)  # a path is copied, so it must not be broken
+        out.print(table)
     there = {environment.label for environment in built}
-    missing = [made for made in all_manifests() if Environment.of(made).label not in there]
+    with _refusing():
+        missing = [made for made in all_manifests() if Environment.of(made).label not in there]
     if missing:
         click.echo(f"not built: {', '.join(manifest.label for manifest in missing)}")
 
@@ -103,7 +111,8 @@ def list_command() -> None:
 @click.argument("name", metavar="NAME[==VERSION]")
 def path_command(name: str) -> None:
     """Print the folder of an environment that has been built, and nothing else."""
-    (manifest,) = _manifests([name])
+    with _refusing():
+        (manifest,) = _manifests([name])
     environment = Environment.of(manifest)
     if environment.state() not in USABLE:
         raise Refused(
@@ -139,15 +148,21 @@ def _some(names: tuple[str, ...], everything: bool) -> None:
         raise click.UsageError("name at least one environment, or say --all")
 
 
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Say of names and manifests what is wrong with them."""
+    try:
+        yield
+    except (LookupError, ManifestError) as error:
+        raise Refused(str(error.args[0])) from None
+
+
 def _manifests(names: tuple[str, ...] | list[str]) -> list[Manifest]:
     """Return the manifests that are named, each once."""
     found: dict[str, Manifest] = {}
     for given in names:
-        try:
-            name, version = split(given)
-            manifest = manifest_of(name, version)
-        except (LookupError, ValueError) as error:
-            raise Refused(str(error.args[0])) from None
+        name, version = split(given)
+        manifest = manifest_of(name, version)
         if manifest is None:
             raise Refused(f"{name} has no manifest, so it needs no environment of its own")
         found.setdefault(manifest.label, manifest)
@@ -159,7 +174,8 @@ def _built(given: str) -> Environment:
     there = {environment.label: environment for environment in all_environments()}
     if given in there:
         return there[given]
-    (manifest,) = _manifests([given])
+    with _refusing():
+        (manifest,) = _manifests([given])
     label = Environment.of(manifest).label
     if label not in there:
         raise Refused(f"{label} is not built; built are {', '.join(there) or 'none'}")

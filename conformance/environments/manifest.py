@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance import adapters
-from conformance.versions import Pin
+from conformance.versions import Pin, plain_name
 
 _LISTS = ("packages", "without-dependencies", "npm", "command")
 _DIFFERING = ("python", *_LISTS, "variables")
@@ -185,7 +185,7 @@ def _make(file: Path, adapter: Path, data: dict[str, Any], version: str | None) 
     if packages and not data.get("python"):
         raise ManifestError(f"{file}: packages: they need a python, which is missing")
     everything = (*packages, *lists["without-dependencies"])
-    if not command and "numpy" not in map(_project, everything):
+    if not command and "numpy" not in [plain_name(_project(item)) for item in everything]:
         packages = (*packages, _NUMPY)
     name = adapter.stem.replace("_", "-")
     registered = str(adapter) == adapters.registered().get(name)

@@ -40,9 +40,9 @@ def cache_folder() -> Path:
     It is ``CROSSENT_CACHE`` or, by the XDG specification, ``crossent`` in ``XDG_CACHE_HOME``,
     which is ``~/.cache`` by default.
     """
-    if own := os.environ.get("CROSSENT_CACHE"):
-        return Path(own).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "crossent"
+    own = os.environ.get("CROSSENT_CACHE")
+    folder = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "crossent")
+    return folder.expanduser().absolute()
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,11 @@ class Environment:
                     raise BusyError(f"{self.label} is being built") from None
                 wait()
                 fcntl.flock(file, fcntl.LOCK_EX)
-            yield file.fileno()
+            try:
+                yield file.fileno()
+            finally:
+                # Closing would leave it to children that are about to die.
+                fcntl.flock(file, fcntl.LOCK_UN)
 
     def clear(self) -> None:
         """Remove it, the record first; the caller holds the lock."""

@@ -15,7 +15,8 @@ from tomlkit.items import AoT
 
 from conformance.case import Case
 from conformance.clauses import PAGES, by_id
-from conformance.report import failure_kinds, replace_file
+from conformance.files import write_whole
+from conformance.report import failure_kinds
 from conformance.result import HARMLESS, Result, Run
 
 from .entries import Entry, read
@@ -63,7 +64,7 @@ def update(path: Path, run: Run) -> list[Entry]:
         document.pop("expect", None)
     elif "expect" not in document:
         document.add("expect", tables)
-    replace_file(path, tomlkit.dumps(document))
+    write_whole(path, tomlkit.dumps(document).rstrip() + "\n")
     return [*kept, *new]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ..resume import digest
 from ..terminal import (
     Assignment,
     Refused,
@@ -27,7 +28,7 @@ from .read import read_folder
 from .select import select
 from .vector import Vector
 from .verify import verify as verify_files
-from .write import make_all, render_all, replace_files
+from .write import VECTORS, make_all, render_all, replace_files
 
 _FOLDER = click.Path(file_okay=False, exists=True, path_type=Path)
 
@@ -61,7 +62,10 @@ def regenerate(into: Path | None, jobs: int | None) -> None:
     with _progress("proving", len(cases)) as advance:
         vectors = make_all(cases, jobs, advance)
     files = render_all(vectors)
-    replace_files(folder, files)
+    try:
+        replace_files(folder, files)
+    except OSError as error:
+        raise BadFiles(f"{folder} cannot be written: {error.strerror}; nothing changed") from None
     for system, count in Counter(vector.case.system for vector in vectors).items():
         click.echo(f"{count:6} vectors of {system}")
     size = sum(map(len, files.values()))
@@ -143,6 +147,7 @@ def run(
             cases,
             name=("crossent", "golden", "run"),
             examine=Examiner(folder),
+            basis=digest(sorted((folder / VECTORS).glob("*.json"))),
         )
     )
 

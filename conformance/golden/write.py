@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..case import Case
+from ..files import leftovers, write_synced
 from .flags import BY_NAME
 from .make import make_vector
 from .vector import INDEX_SCHEMA, MODES, SCHEMA, Vector
@@ -23,7 +24,7 @@ from .vector import INDEX_SCHEMA, MODES, SCHEMA, Vector
 VECTORS = "vectors"
 INDEX = "index.json"
 
-_STAGING = ".vectors-"
+_STAGING, _ASIDE = ".vectors-", "-old"
 _CHUNK = 16
 
 
@@ -94,7 +95,8 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     """Put the files into ``folder/vectors``, in place of all that was there.
 
     They are written beside it; then the two folders change places.  Whenever the process is
-    killed, ``folder/vectors`` is whole, be it the old or the new one.
+    killed, ``folder/vectors`` is whole, be it the old or the new one; on a file system that
+    cannot exchange two names it may be missing, and the next call finds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _clear(folder)
@@ -102,18 +104,19 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     staging.mkdir()
     try:
         for name, content in files.items():
-            (staging / name).write_bytes(content)
+            write_synced(staging / name, content)
         _swap(staging, folder / VECTORS)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _clear(folder: Path) -> None:
-    """Remove what killed runs left behind."""
-    for path in folder.glob(f"{_STAGING}*"):
-        owner = path.name.removeprefix(_STAGING)
-        if not (owner.isdecimal() and Path(f"/proc/{owner}").exists()):
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove what killed runs left behind; give an old folder that was aside its name back."""
+    for old in leftovers(folder, _STAGING, _ASIDE):
+        if not (folder / VECTORS).exists():
+            old.rename(folder / VECTORS)
+    for path in leftovers(folder, _STAGING) + leftovers(folder, _STAGING, _ASIDE):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _swap(new: Path, old: Path) -> None:
@@ -123,10 +126,14 @@ def _swap(new: Path, old: Path) -> None:
         return
     if not _exchange(new, old):
         # Not at once, and yet nothing is lost: for a moment the old folder has another name.
-        aside = new.with_name(f"{new.name}-old")
+        aside = new.with_name(new.name + _ASIDE)
         old.rename(aside)
-        new.rename(old)
-        aside.rename(new)
+        try:
+            new.rename(old)
+        finally:
+            if not old.exists():
+                aside.rename(old)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _exchange(first: Path, second: Path) -> bool:

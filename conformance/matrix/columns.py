@@ -11,8 +11,8 @@ from pathlib import Path
 
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import by_id
-from conformance.report import SCHEMA, failure_kinds, summary
-from conformance.result import HARMLESS, VERDICTS, Result, Run
+from conformance.report import SCHEMA, failure_kinds, from_json, summary
+from conformance.result import HARMLESS, Result, Run
 
 #: Packages that are no framework.
 _COMMON = ("numpy", "python", "crossent-spec")
@@ -163,15 +163,13 @@ def read(path: Path) -> Run:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise BadResultFile(f"{path}: is no result file, which `crossent run --json` writes")
     try:
-        run = Run.from_json(data)
+        run = from_json(data)
         for result in run.results:
             Case.parse(result.case)
             if not result.clauses:
                 raise ValueError(f"{result.case}: has no clause")
             for clause in result.clauses:
                 by_id(clause)
-            if result.verdict not in VERDICTS:
-                raise ValueError(f"{result.case}: got verdict {result.verdict!r}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadResultFile(
             f"{path}: is broken, or of another version of the suite: "

@@ -147,6 +147,42 @@ def test_torch_passes_the_deprecated_pair_and_stays_quiet(form):
     assert loss.data == pytest.approx(4 * adapter("torch").forward(ce_call())[0].data, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"target": array([0, 4, 2, 1], "uint8")}, "no target in uint8"),
+        ({"target": array([0, 4, 2, 1], "int32")}, "no target in int32"),
+        ({"weight": array([1, 1, 1, 1, 1], "int64")}, "no weight in int64"),
+    ],
+)
+def test_torch_1_is_not_judged_by_what_only_the_page_of_torch_2_says(monkeypatch, arrays, told):
+    monkeypatch.setattr(torch, "__version__", "1.13.1")
+    with pytest.raises(Unsupported, match=told):
+        adapter("torch").forward(ce_call(**arrays))
+
+
+def test_torch_1_is_judged_by_its_own_page(monkeypatch):
+    weight = array([1, 2, 1, 2, 1], "float32")
+    for target in (array([0, 4, 2, 1]), probabilities(4, 5)):
+        call = ce_call(target=target, weight=weight)
+        expected = adapter("torch").forward(call)[0].data
+        with monkeypatch.context() as older:
+            older.setattr(torch, "__version__", "1.13.1")
+            assert adapter("torch").forward(call)[0].data == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("Half", Unsupported), ("Byte", RuntimeError), ("Float", RuntimeError)]
+)
+def test_a_float16_that_torch_does_not_have_is_unsupported(monkeypatch, kind, error):
+    def refuse(*_, **__):
+        raise RuntimeError(f"\"log_softmax_lastdim_kernel_impl\" not implemented for '{kind}'")
+
+    monkeypatch.setattr(F, "cross_entropy", refuse)
+    with pytest.raises(error, match="not implemented for"):
+        adapter("torch").forward(ce_call(input=logits(4, 5, dtype="float16")))
+
+
 def layouts(dtype):
     """Return views with shape (4, 5), by the name of their layout."""
     storage = "uint16" if dtype == "bfloat16" else dtype

@@ -281,6 +281,9 @@ class TestJudge:
         raised = {"outcome": "raised", "type": "ValueError", "message": "why"}
         request, found = expected("ce/index/3x4/f32/mean,bad=target-length")
         assert judge(request, found, {"steps": [raised], "modified": []}).verdict == "pass"
+        for kind in ("MemoryError", "AdapterError"):  # not the framework's word on the call
+            answer = {"steps": [{**raised, "type": kind}], "modified": []}
+            assert judge(request, found, answer).verdict == "error"
         loss = {"outcome": "ok", "arrays": {"loss": encode(Array(np.float32([1]), "float32"))}}
         accepted = judge(request, found, {"steps": [loss], "modified": []})
         assert accepted.verdict == "accepts-invalid"
@@ -311,12 +314,34 @@ class TestJudge:
         right = reply_with(request, found)["steps"][0]
         wrong = reply_with(request, found, lambda *a: a[2] * 2)["steps"][0]
         for step, modified, verdict in (
-            (right, [], "unsupported"),
+            (right, [], "pass"),
             (wrong, [], "fail"),
             (right, ["input"], "fail"),
         ):
             reply = {"steps": [step, unsupported], "modified": modified}
             assert judge(request, found, reply).verdict == verdict
+
+    def test_a_right_loss_without_a_gradient_passes_what_it_shows(self):
+        unsupported = {"outcome": "unsupported", "reason": "no backward"}
+        for text, verdict, outputs in (
+            ("ce/index/3x4/f32/mean", "pass", 1),
+            ("ce/index/3x4/f32/mean,script=stale", "pass", 2),
+            # The page's example, which goes backward.
+            ("ce/index/3x5/f32/default,form=module,seed=3", "unsupported", 0),
+        ):
+            request, found = expected(text)
+            reply = reply_with(request, found)
+            reply["steps"] = [
+                step if asked["do"] == "forward" else unsupported
+                for asked, step in zip(request.steps, reply["steps"], strict=True)
+            ]
+            result = judge(request, found, reply)
+            assert (result.verdict, len(result.outputs)) == (verdict, outputs)
+            assert "no backward" in result.message
+        request, found = expected("ce/index/3x4/f32/none,ignored=some,ignore_index=1")
+        reply = {"steps": [reply_with(request, found)["steps"][0], unsupported], "modified": []}
+        whole = judge(request, found, reply_with(request, found)).clauses
+        assert set(whole) - set(judge(request, found, reply).clauses) >= {"ignore.gradient-is-zero"}
 
     def test_an_adapters_own_mistake_is_no_refusal(self):
         request, found = expected("ce/index/3x4/f32/mean,bad=target-length")

@@ -469,7 +469,7 @@ def test_an_error_in_the_middle_leaves_the_old_files_whole(folder, monkeypatch, 
     if where == "swap":
         monkeypatch.setattr(write, "_swap", fail)
     else:
-        monkeypatch.setattr(Path, "write_bytes", fail)
+        monkeypatch.setattr(write, "write_synced", fail)
     with pytest.raises(KeyboardInterrupt):
         replace_files(folder, {"index.json": b"{}"})
     monkeypatch.undo()

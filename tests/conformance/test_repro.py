@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import conformance
-from conformance import repro
+from conformance import repro, worker
 from conformance.case import Case
-from conformance.driver import Program
-from conformance.expect import ExactOutput, Expected, ExpectedStep, Reading
+from conformance.driver import Program, Unavailable
+from conformance.expect import ExactOutput, Expected, ExpectedStep, Reading, expect
 from conformance.layout import place
 from conformance.protocol import Adapter, Array, Call, Unsupported
-from conformance.request import View
+from conformance.request import View, build
 
 ADAPTERS = Path(conformance.__file__).parent / "adapters"
 
@@ -45,9 +45,12 @@ def run_alone(text, folder):
 
 
 def script(case, adapter="torch"):
-    name = adapter.replace("_", "-")
-    program = Program.of_adapter(name, str(ADAPTERS / f"{adapter}.py"))
-    return repro.script(Case.parse(case), program)
+    """Write a script in this process, where a worker does it for :func:`repro.script`."""
+    made = Case.parse(case)
+    request = build(made)
+    subject = worker.load(str(ADAPTERS / f"{adapter}.py"))
+    spec = adapter.replace("_", "-")
+    return repro.compose(made, request, expect(made, request), subject, spec)
 
 
 def reported(output):
@@ -154,9 +157,56 @@ def test_the_head_says_what_was_run():
     assert "conformance" not in text
 
 
+@pytest.mark.parametrize(
+    ("case", "adapter"),
+    [
+        (
+            "ce/prob/4x10/bf16/none,weight=mixed,layout=reversed,target_layout=strided,grad=mixed,"
+            "grad_layout=broadcast",
+            "torch",
+        ),
+        ("linear/index/6x8-10x2/f32/sum,form=module,bias=yes,options=chunk2", "torch_linear"),
+    ],
+)
+def test_the_framework_s_own_process_writes_the_same(case, adapter):
+    program = Program.of_adapter("its-name", str(ADAPTERS / f"{adapter}.py"))
+    head, body = repro.script(Case.parse(case), program).split('"""\n\n', 1)
+    assert body == script(case, adapter).split('"""\n\n', 1)[1]
+    assert f"crossent repro '{case}' --adapter its-name" in head
+    assert "torch 2." in head
+    assert "python 3." in head
+
+
 def test_an_adapter_of_another_system_is_refused():
-    with pytest.raises(Unsupported):
-        script("ce/index/4x10/f32/mean", "unit_scaling")
+    program = Program.of_adapter("unit-scaling", str(ADAPTERS / "unit_scaling.py"))
+    with pytest.raises(Unsupported, match="does not drive"):
+        repro.script(Case.parse("ce/index/4x10/f32/mean"), program)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "text"),
+    [
+        ("pass", Unsupported, "this adapter does not write reproduction scripts"),
+        ("def script(self, call, step): 1 / 0", Unavailable, "ZeroDivisionError: division by zero"),
+        ("def script(self, call, step): import os; os._exit(3)", Unavailable, "with status 3"),
+    ],
+)
+def test_an_adapter_that_writes_no_script_is_told(tmp_path, body, error, text):
+    adapter = tmp_path / "mine.py"
+    adapter.write_text(
+        "from conformance import protocol\n\n\n"
+        "class Adapter(protocol.Adapter):\n"
+        "    def describe(self):\n"
+        "        return {'name': 'mine', 'systems': [], 'versions': {}}\n\n"
+        f"    {body}\n"
+    )
+    with pytest.raises(error, match=text):
+        repro.script(Case(), Program.of_adapter("mine", str(adapter)))
+
+
+def test_a_program_of_another_kind_writes_no_script():
+    with pytest.raises(Unsupported, match="Python files"):
+        repro.script(Case(), Program.of_command("node x"))
 
 
 # Judgement that the script prints, on requests made by hand -------------------------------------

@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 import conformance
 from conformance import driver, protocol
 from conformance.driver import Program, Unavailable, Worker, WorkerFailure
+from conformance.protocol import Array, encode_view
 from tests.conformance import fakes
 
 WORKER = Path(conformance.__file__).with_name("worker.py")
@@ -40,6 +42,7 @@ def find_pythons():
 
 
 PYTHONS = find_pythons()
+DESCRIBE = "class Adapter:\n    def describe(self): "
 
 
 @pytest.fixture
@@ -281,12 +284,19 @@ def test_a_worker_dies_with_its_harness_even_while_it_hangs(kind, tmp_path):
         ("class Adapter: pass", "AttributeError", None),
         ("import sys; sys.exit(1)", "SystemExit: 1", None),
         ("import os; os._exit(9)", "exited with status 9", None),
-        ("class Adapter:\n    def describe(self): return {}", "lacks a list of systems", None),
+        (DESCRIBE + "return {}", "lacks a list of systems", None),
+        (DESCRIBE + "return {'systems': 'all'}", "lacks a list of systems", None),
+        (DESCRIBE + "return None", "TypeError: 'NoneType' object is not iterable", None),
+        (DESCRIBE + "return {'systems': [], 'x': float('nan')}", "exited with status 1", None),
+        (DESCRIBE + "import ctypes; ctypes.string_at(0)", "was killed by SIGSEGV", None),
+        (DESCRIBE + "return {'error': '\\ud800\\x1b[2J', 'module': 1}", "^\ufffd\ufffd.2J$", None),
+        (DESCRIBE + "import time; time.sleep(3600)", "no reply within 2 s", None),
     ],
 )
 def test_a_framework_that_cannot_be_imported_is_unavailable(tmp_path, source, text, module):
     (tmp_path / "adapter.py").write_text(source)
-    worker = Worker(Program.of_adapter("x", str(tmp_path / "adapter.py")))
+    limit = 2.0 if "sleep" in source else 60.0
+    worker = Worker(Program.of_adapter("x", str(tmp_path / "adapter.py")), start_limit=limit)
     with pytest.raises(Unavailable, match=text) as caught:
         worker.start()
     assert caught.value.module == module
@@ -331,9 +341,9 @@ def test_a_program_that_speaks_no_protocol_is_unavailable(monkeypatch, code, tex
 
 
 def test_a_line_without_an_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr(driver, "_LINE_LIMIT", 1 << 16)
+    monkeypatch.setattr(driver, "_REPLY_LIMIT", 1 << 16)
     code = "import sys\nwhile True: sys.stdout.write('x' * 4096)"
-    with pytest.raises(Unavailable, match="floods stdout"):
+    with pytest.raises(Unavailable, match="the reply is too long: over .* and no end"):
         Worker(Program("x", (sys.executable, "-c", code))).start()
 
 
@@ -370,3 +380,38 @@ def test_a_missing_program_is_named(command):
 def test_an_empty_command_is_refused():
     with pytest.raises(ValueError, match="empty"):
         Program.of_command("  ")
+
+
+def test_what_follows_a_reply_is_told_before_the_next_request(worker):
+    assert_alive(worker)
+    assert worker.after_reply() is None
+    os.kill(worker._process.pid, signal.SIGTERM)
+    wait_until(lambda: not worker._process.lines.empty())
+    failure = worker.after_reply()
+    assert failure == WorkerFailure("crash", "the process was killed by SIGTERM after its reply")
+    assert not worker.running
+    assert worker.after_reply() is None
+
+
+def test_a_reply_may_be_as_long_as_what_was_asked_for(worker, monkeypatch):
+    monkeypatch.setattr(driver, "_REPLY_LIMIT", 4096)
+    base = np.zeros(1, "f8")
+    array = encode_view(Array(base, "float64"), np.broadcast_to(base, (300, 500)))
+    reply = ask(worker, arrays={"x": array})
+    assert protocol.decode(reply["steps"][1]["arrays"]["input"]).data.shape == (300, 500)
+    monkeypatch.setattr(driver, "_ELEMENT_LIMIT", 4)
+    assert "the reply is too long" in ask(worker, arrays={"x": array}).detail
+
+
+@pytest.mark.parametrize("kind", ["adapter", "command"])
+def test_memory_is_limited(kind, tmp_path):
+    (tmp_path / "adapter.py").write_text(
+        DESCRIBE + "return {'error': str(len(bytearray(1 << 29)))}"
+    )
+    program = Program.of_adapter("x", str(tmp_path / "adapter.py"))
+    if kind == "command":
+        program = Program.of_command(program.line)
+    with pytest.raises(Unavailable, match=str(1 << 29)):
+        Worker(program).start()
+    with pytest.raises(Unavailable, match="MemoryError"):
+        Worker(program, memory=400 << 20).start()
