@@ -188,7 +188,7 @@ def _arguments(draw: st.DrawFn, system: str, target: str) -> dict[str, Any]:
     return fields
 
 
-def _memory(draw: st.DrawFn) -> dict[str, str]:
+def _memory(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a layout for each of the caller's arrays; most calls have contiguous ones."""
     if draw(_ONE_IN_FOUR) < 3:
         return {}

@@ -19,8 +19,8 @@ def fuzz(*arguments):
 def test_a_seeded_fault_is_found_shrunk_remembered_and_written(monkeypatch, tmp_path):
     monkeypatch.setenv("CROSSENT_FAULT", "mean-by-kept-count")
     options = (STRENGTH, "--database", tmp_path / "found", "--max-failures", 1)
-    narrow = ("-k", "ce/index/*weight=mixed*", "--seed", 1)
-    first = fuzz(*options, *narrow, "--max-examples", 60, "--write-candidate", tmp_path / "new")
+    narrow = ("-k", "ce/*weight=mixed*", "--seed", 5)
+    first = fuzz(*options, *narrow, "--max-examples", 300, "--write-candidate", tmp_path / "new")
     assert first.exit_code == 1, first.output
     assert f"1. fail  {MINIMAL}" in first.output
     assert "index.mean.divides-by-target-weights" in first.output
