@@ -44,9 +44,9 @@ def test_probabilities_below_zero_cancel_with_smoothing():
     case, request, found = outputs(
         "ce/prob/4x8/f32/default,smoothing=0.192,logits=wide,probs=outside,seed=1"
     )
-    epsilon = np.float32(case.epsilon)
     target = request.arrays["target"].view
-    mixed = (1 - epsilon) * target + epsilon / np.float32(case.num_classes)
+    uniform = np.float32(case.epsilon / case.num_classes)
+    mixed = np.float32(1 - case.epsilon) * target + uniform
     # Beside logits of thousands softmax is 0 or 1, and the gradient of the others −t/N.
     gradient = found["input"]
     exact = gradient.readings[0].high
