@@ -223,6 +223,8 @@ def _carry_out(
     )
     if unwritten:
         raise Refused(unwritten)
+    if not result.complete and assignment.result_file is not None:
+        click.echo(f"To go on: add --resume {shlex.quote(str(assignment.result_file))}")
     return result.exit_code or (0 if result.complete else INTERRUPTED)
 
 
