@@ -53,7 +53,7 @@ class OnnxAdapter(BaseAdapter):
         """Return the name, the documented system and the versions."""
         return {"name": self.name, "systems": [SYSTEM], "versions": self.versions()}
 
-    def forward(self, call: Call) -> Tuple[Array, None]:
+    def forward(self, call: Call) -> Tuple[Array, Any]:
         """Evaluate a model of the one operator."""
         check(call)
         return self.apply(OPERATOR, inputs_of(call), ["loss"], call.arguments)[0], None
