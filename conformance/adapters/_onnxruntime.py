@@ -15,12 +15,6 @@ from conformance.protocol import Unsupported
 class OnnxRuntimeAdapter(OnnxAdapter):
     """ONNX Runtime on the CPU, from whichever package."""
 
-    package = ""
-
-    def versions(self) -> Dict[str, str]:
-        """Return the versions of ONNX Runtime and of what it reads."""
-        return {self.package: onnxruntime.__version__, **super().versions()}
-
     def evaluate(self, model: Any, feeds: Dict[str, np.ndarray]) -> List[Any]:
         """Run the model on the CPU."""
         options = onnxruntime.SessionOptions()

@@ -7,6 +7,7 @@ from conformance.adapters._onnxruntime import OnnxRuntimeAdapter
 
 # isort: split
 import numpy as np
+import onnxruntime
 
 from conformance.protocol import Array, Call
 
@@ -25,7 +26,10 @@ class Adapter(OnnxRuntimeAdapter):
     """One session for the loss, one for the gradient of the scores."""
 
     name = "onnxruntime-training"
-    package = "onnxruntime-training-cpu"
+
+    def versions(self) -> Dict[str, str]:
+        """Return the versions of ONNX Runtime and of what it reads."""
+        return {"onnxruntime-training-cpu": onnxruntime.__version__, **super().versions()}
 
     def forward(self, call: Call) -> Tuple[Array, State]:
         """Evaluate the loss, and the logarithms of the probabilities, which its gradient takes."""
