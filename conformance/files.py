@@ -11,10 +11,10 @@ from pathlib import Path
 def write_whole(path: Path, content: str) -> None:
     """Write a text file; where that fails, what was there before stays and nothing is added.
 
-    A pipe or a device is written to directly.  Halves of surrogate pairs become ``\\udXXX``,
-    which JSON reads as the same again.
+    It ends in one newline.  A pipe or a device is written to directly.  Halves of surrogate
+    pairs become ``\\udXXX``, which JSON reads as the same again.
     """
-    data = content.encode("utf-8", "backslashreplace")
+    data = (content.rstrip("\n") + "\n").encode("utf-8", "backslashreplace")
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return

@@ -14,8 +14,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stop:
     """While the context lasts, the two signals only leave a note, the second as the first.
 
-    The exception that Python raises in their place might strike while results are saved.  In
-    any thread but the main one, signals are left as they are.
+    The exception that Python raises in their place might strike while results are saved.  A
+    signal that is ignored stays so, as of a job in a shell's background; and in any thread but
+    the main one, signals are left as they are.
 
     Attributes
     ----------
@@ -32,7 +33,11 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._before = {
+                number: signal.signal(number, self._note)
+                for number in _SIGNALS
+                if signal.getsignal(number) not in (signal.SIG_IGN, None)
+            }
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -98,7 +98,7 @@ def write(
     root.set("time", f"{run.seconds:.3f}")
     ElementTree.indent(root, " ")
     text = ElementTree.tostring(root, encoding="unicode")
-    write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
+    write_whole(path, '<?xml version="1.0" encoding="UTF-8"?>\n' + text)
 
 
 def _complaints(judgement: Judgement) -> Iterable[tuple[str, str, str]]:

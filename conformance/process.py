@@ -36,8 +36,10 @@ class Process:
 
     Parameters
     ----------
-    command, variables
-        What to start, and what its environment has beside or instead of this one's.
+    command
+        What to start.
+    variables
+        Environment variables that it gets beside this process's own.
 
     Attributes
     ----------

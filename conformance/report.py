@@ -74,30 +74,8 @@ def to_json(run: Run) -> dict[str, Any]:
 
 def write_json(run: Run, path: Path) -> None:
     """Write a run to a file, which at no time holds half of it."""
-    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(to_json(run), indent=1, allow_nan=False, ensure_ascii=False)
     write_whole(path, text)
-
-
-def from_json(data: dict[str, Any]) -> Run:
-    """Return the run of which :func:`to_json` gave the data.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError, AttributeError
-        It gave no such data, or the suite's verdicts were others.
-    """
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema: got {data['schema']!r}, expected {SCHEMA!r}")
-    for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
-        raise ValueError(f"summary: got {name!r}, which is no verdict")
-    return Run(
-        adapter=str(data["adapter"]),
-        versions={str(name): str(version) for name, version in data["versions"].items()},
-        results=[Result.from_json(item) for item in data["results"]],
-        seconds=float(data["seconds"]),
-        complete=bool(data["complete"]),
-        fingerprint={str(name): str(text) for name, text in data.get("fingerprint", {}).items()},
-    )
 
 
 def console() -> Console:

@@ -127,6 +127,10 @@ class Run:
 
     Attributes
     ----------
+    complete
+        Whether every case was judged.
+    interrupted
+        Whether a signal, as of Ctrl-C, stopped it.
     fingerprint
         Digests of what the verdicts depend on beside the versions, where they are known.
     """
@@ -136,12 +140,29 @@ class Run:
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = True
+    interrupted: bool = False
     fingerprint: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
         """0 when nothing but pass and unsupported occurred, else 1."""
         return int(any(result.verdict not in HARMLESS for result in self.results))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Run:
+        """Return the run that a result file holds; raise KeyError, TypeError or ValueError."""
+        for name in data["summary"].keys() - {"ulps", "bound_fraction", "cases", *VERDICTS}:
+            raise ValueError(f"summary: got {name!r}, which is no verdict")
+        return cls(
+            adapter=str(data["adapter"]),
+            versions={str(name): str(text) for name, text in data["versions"].items()},
+            results=[Result.from_json(item) for item in data["results"]],
+            seconds=float(data["seconds"]),
+            complete=bool(data["complete"]),
+            fingerprint={
+                str(name): str(text) for name, text in data.get("fingerprint", {}).items()
+            },
+        )
 
 
 def _number(value: float) -> float | str:

@@ -80,7 +80,9 @@ def read(path: Path, run: Run, cases: Sequence[Case]) -> Run:
     except (ValueError, RecursionError) as error:
         raise NotResumable(f"{path} is not JSON: {error}") from None
     try:
-        earlier = report.from_json(data)
+        if data["schema"] != report.SCHEMA:
+            raise ValueError(f"its schema is {data['schema']!r}")
+        earlier = Run.from_json(data)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise NotResumable(
             f"{path} is not a result file ({report.SCHEMA}): {type(error).__name__}: {error}"

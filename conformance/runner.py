@@ -155,6 +155,7 @@ def run(
                 lane.join()
             result.results = [done[index] for index in sorted(done)]
             result.seconds = time.monotonic() - started
+            result.interrupted = stop.requested
     return result
 
 
@@ -294,7 +295,7 @@ def _no_interrupt() -> Iterator[None]:
 
 
 class Seat:
-    """A lane's worker, started again where it crashed or hung.
+    """A worker, started again where it crashed or hung.
 
     Attributes
     ----------

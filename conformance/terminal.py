@@ -65,13 +65,13 @@ class Assignment:
     python: str | None
     jobs: int | None
     json_file: Path | None
-    resume: Path | None
     timeout: float
-    memory: int | None
     limit: int
     expect_file: Path | None
     write_expect_file: Path | None
     junit_file: Path | None
+    resume: Path | None = None
+    memory: int | None = None
 
     @property
     def result_file(self) -> Path | None:
@@ -261,6 +261,8 @@ def _carry_out(
         expected.show(report.console(), expectation, expect_file, assignment.limit)
     if unwritten:
         raise Refused(unwritten)
+    if not result.complete and assignment.result_file is not None:
+        click.echo(f"To go on: add --resume {shlex.quote(str(assignment.result_file))}")
     exit_code = expectation.exit_code if expectation else result.exit_code
     return exit_code or (0 if result.complete else INTERRUPTED)
 

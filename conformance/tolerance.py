@@ -35,12 +35,13 @@ S = Σ exp d_c, lse = m + log S and log p_c = d_c − log S, to first order:
   The term |lse| admits ``z − lse`` beside ``(z − m) − log S``.
 * softmax p_c: relative error π_c = δ_c + ρ + u·(5 + 3|log p_c| + 4|log S| + |lse|)
   + [v·(|d_c| + |log p_c| + 3)], which covers exp d / S and exp(z − lse).
-* l_n = −Σ a_c·log p_c: E_n = Σ|a_c|·L_c + (k·v + h·u)·Σ|a_c·log p_c| + v·|l_n|, where k
+* l_n = −Σ a_c·log p_c: E_n = Σ|a_c|·L_c + (k·v + h·u)·Σ|ã_c·log p_c| + v·|l_n|, where k
   counts the roundings that make a_c (weight 1; smoothing 3) and h the terms of a dense sum.
+  ã_c = |w_c|·((1 − ε)·|q_c| + ε/C), which is |a_c| but where a probability below 0 cancels.
 * sum: Σ E_n + h(N)·u·Σ|l_n| + v·|sum|; mean: that over the denominator W, plus
   (h(N)·u + 3v)·|mean| for W itself, the division and the result.
 * gradient of a logit, g_c = s·(p_c·A − a_c) with A = Σ a_i:
-  E = |s|·(p_c·|A|·π_c + p_c·Σ|a_i|·(k·v + h·u) + k·v·|a_c| + v·(p_c·|A| + |a_c|)) + (σ + v)·|g_c|
+  E = |s|·(p_c·|A|·π_c + p_c·Σ|ã_i|·(k·v + h·u) + k·v·|ã_c| + v·(p_c·|A| + |a_c|)) + (σ + v)·|g_c|
   where σ is the relative error of s.  The last v inside admits a separately stored gradient of
   NLLLoss.
 * products with the linear operands: Σ E·|w| + (h(n) + 1)·u·Σ|g·w| + v·|result|.
@@ -201,6 +202,24 @@ class Allowed:
         """a_c = w_c·t_c; zero for an ignored sample."""
         return np.where(self.s.keep[:, None, :], coefficients(self.s), 0.0)
 
+    @cached_property
+    def target_size(self) -> Float:
+        """Return ã_c/w_c: |t_c|, or the sizes of its two terms where they cancel.
+
+        Probabilities below 0, which no page enforces, cancel with ε/C.
+        """
+        s = self.s
+        if s.q is not None and s.epsilon != 0 and (s.q < 0).any():
+            return np.asarray((1 - s.epsilon) * np.abs(s.q) + s.epsilon / s.x.shape[1])
+        return np.abs(mixed_targets(s))
+
+    @cached_property
+    def coefficient_size(self) -> Float:
+        """ã_c: what the roundings that make a_c are relative to."""
+        if self.s.q is None:
+            return np.abs(self.coefficients)
+        return np.abs(self.s.w[:, None]) * self.target_size
+
     @property
     def class_terms(self) -> float:
         """The h of a sum over the classes' coefficients, 0 where there is only one.
@@ -223,7 +242,7 @@ class Allowed:
         size = np.abs(self.coefficients)
         relative = self.coefficient_roundings * p.store + self.class_terms * p.compute
         error = (size * self.logp_error).sum(axis=1)
-        error = error + relative * (size * np.abs(self.logp)).sum(axis=1)
+        error = error + relative * (self.coefficient_size * np.abs(self.logp)).sum(axis=1)
         count = self.s.x.shape[1] if self.dense else 1
         return error + p.store * np.abs(self.losses) + p.store_tiny * (count + size.sum(axis=1))
 
@@ -278,10 +297,10 @@ class Allowed:
         total = np.abs(self.coefficients.sum(axis=1, keepdims=True))
         relative = self.coefficient_roundings * p.store
         inner = probability * total * self.softmax_error
-        inner = inner + probability * size.sum(axis=1, keepdims=True) * (
+        inner = inner + probability * self.coefficient_size.sum(axis=1, keepdims=True) * (
             relative + self.class_terms * p.compute
         )
-        inner = inner + relative * size + p.store * (probability * total + size)
+        inner = inner + relative * self.coefficient_size + p.store * (probability * total + size)
         value = probability * self.coefficients.sum(axis=1, keepdims=True) - self.coefficients
         s = np.abs(scale[:, None, :])
         error = s * inner + (self.scale_error() + p.store) * s * np.abs(value)
@@ -304,7 +323,7 @@ class Allowed:
         """Return the allowed error of the gradient of the class weights (probability targets)."""
         p = self.precision
         factor = np.abs(scale[:, None, :] * mixed_targets(self.s))
-        value = factor * np.abs(self.logp)
+        value = np.abs(scale[:, None, :]) * self.target_size * np.abs(self.logp)
         relative = self.scale_error() + 4 * p.store
         beside = np.abs(mixed_targets(self.s)) * (1 + np.abs(self.logp))
         each = factor * self.logp_error + relative * value + p.store_tiny * (2 + beside)

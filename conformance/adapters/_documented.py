@@ -73,13 +73,6 @@ def ignores_by_default(call: Call) -> bool:
     return "ignore_index" not in call.arguments and integers and (target.data == -100).any()
 
 
-def to_numpy(array: Array) -> np.ndarray:
-    """Return the caller's array; bfloat16, which NumPy lacks, as float32."""
-    if array.dtype == "bfloat16":
-        return (array.data.astype(np.uint32) << 16).view(np.float32)
-    return array.data
-
-
 def from_numpy(data: Any) -> Array:
     """Return a result in the dtype that it has."""
     data = np.asarray(data)

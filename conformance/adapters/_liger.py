@@ -43,6 +43,8 @@ class LigerAdapter(TorchAdapter):
         if call.arrays["input"].dtype == "bfloat16":
             # -x of bfloat16 [1, 2] gives [-4, -2]: it takes the bit patterns for integers.
             raise Unsupported("Triton's interpreter does not compute in bfloat16")
-        rows, elements = shape[0], shape[0] * shape[1]
-        if rows > MOST_ROWS or elements > MOST_ELEMENTS:
-            raise Unsupported(f"Triton's interpreter is too slow for {elements} logits")
+        if shape[0] > MOST_ROWS or shape[0] * shape[1] > MOST_ELEMENTS:
+            raise Unsupported(
+                f"Triton's interpreter is too slow for more than {MOST_ROWS} rows "
+                f"or {MOST_ELEMENTS} logits"
+            )

@@ -17,7 +17,9 @@ SCOPE = Scope(
     dtypes=("float16", "bfloat16", "float32", "float64"),
     indices=("int32",),
 )
-OPSET, IR_VERSION = 13, 8
+OPERATOR = ("", "SoftmaxCrossEntropyLoss")
+#: The opset of the operator's latest version; the gradient's is made of operators of a later one.
+OPSET, GRADIENT_OPSET, IR_VERSION = 13, 15, 8
 #: What the operator calls the arguments.
 INPUTS = {"input": "scores", "target": "labels", "weight": "weights"}
 
@@ -35,15 +37,26 @@ class OnnxAdapter(BaseAdapter):
         """Return the outputs of a model."""
         raise NotImplementedError
 
+    def apply(
+        self,
+        operator: Tuple[str, str],
+        inputs: Dict[str, Array],
+        outputs: List[str],
+        attributes: Dict[str, Any],
+    ) -> List[Array]:
+        """Evaluate a model of one operator, given by its domain and its name."""
+        model = model_of(operator, inputs, outputs, attributes)
+        feeds = {name: to_numpy(array) for name, array in inputs.items()}
+        return [to_array(result) for result in self.evaluate(model, feeds)]
+
     def describe(self) -> Dict[str, Any]:
         """Return the name, the documented system and the versions."""
         return {"name": self.name, "systems": [SYSTEM], "versions": self.versions()}
 
-    def forward(self, call: Call) -> Tuple[Array, None]:
+    def forward(self, call: Call) -> Tuple[Array, Any]:
         """Evaluate a model of the one operator."""
         check(call)
-        model = model_of("SoftmaxCrossEntropyLoss", call, ["loss"])
-        return to_array(self.evaluate(model, feeds_of(call))[0]), None
+        return self.apply(OPERATOR, inputs_of(call), ["loss"], call.arguments)[0], None
 
     def backward(self, state: Any, grad_output: Optional[Array], retain: bool) -> Dict[str, Array]:
         """Say that there is none."""
@@ -61,26 +74,35 @@ def check(call: Call) -> None:
         raise Unsupported("onnx documents no label that is ignored by default")
 
 
-def model_of(operator: str, call: Call, outputs: List[str]) -> Any:
-    """Return a model of one node whose inputs are the caller's arrays.
+def inputs_of(call: Call) -> Dict[str, Array]:
+    """Return the caller's arrays by the operator's names."""
+    return {INPUTS[name]: array for name, array in call.arrays.items()}
+
+
+def model_of(
+    operator: Tuple[str, str],
+    inputs: Dict[str, Array],
+    outputs: List[str],
+    attributes: Dict[str, Any],
+) -> Any:
+    """Return a model of one node.
 
     Shapes are left open, as in an exported model with dynamic axes, so that the operator itself
     meets whatever the caller passes.
     """
-    node = helper.make_node(
-        operator, [INPUTS[name] for name in call.arrays], outputs, **call.arguments
-    )
-    dtype = element_type(call.arrays["input"])
+    domain, name = operator
+    node = helper.make_node(name, list(inputs), outputs, domain=domain, **attributes)
+    # Every output has the first input's dtype.
+    dtypes = [element_type(array) for array in inputs.values()]
     graph = helper.make_graph(
         [node],
         "loss",
-        [
-            helper.make_tensor_value_info(INPUTS[name], element_type(array), None)
-            for name, array in call.arrays.items()
-        ],
-        [helper.make_tensor_value_info(name, dtype, None) for name in outputs],
+        [helper.make_tensor_value_info(*known, None) for known in zip(inputs, dtypes)],
+        [helper.make_tensor_value_info(output, dtypes[0], None) for output in outputs],
     )
-    opsets = [helper.make_opsetid("", OPSET)]
+    opsets = [helper.make_opsetid("", GRADIENT_OPSET if domain else OPSET)]
+    if domain:
+        opsets.append(helper.make_opsetid(domain, 1))
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
@@ -90,14 +112,9 @@ def element_type(array: Array) -> int:
     return int(helper.np_dtype_to_tensor_dtype(dtype))
 
 
-def feeds_of(call: Call) -> Dict[str, np.ndarray]:
-    """Return the caller's views by the operator's names."""
-    return {
-        INPUTS[name]: array.data.view(ml_dtypes.bfloat16)
-        if array.dtype == "bfloat16"
-        else array.data
-        for name, array in call.arrays.items()
-    }
+def to_numpy(array: Array) -> np.ndarray:
+    """Return the caller's view in its own dtype."""
+    return array.data.view(ml_dtypes.bfloat16) if array.dtype == "bfloat16" else array.data
 
 
 def to_array(result: Any) -> Array:

@@ -38,8 +38,7 @@ class Adapter(BaseAdapter):
     def forward(self, call: Call) -> Tuple[Array, State]:
         """Return the loss, and the manager that goes on recording."""
         check(call)
-        input = megengine.Tensor(call.arrays["input"].data)
-        target = megengine.Tensor(call.arrays["target"].data)
+        input, target = (to_tensor(call.arrays[name]) for name in ("input", "target"))
         arguments = to_arguments(call.arguments)
         if "label_smoothing" in arguments:
             arguments["label_smooth"] = arguments.pop("label_smoothing")
@@ -59,7 +58,7 @@ class Adapter(BaseAdapter):
         """Call the manager's ``backward``, which ends the recording."""
         if retain:
             raise Unsupported("megengine documents that backward consumes what was recorded")
-        given = () if grad_output is None else (megengine.Tensor(grad_output.data),)
+        given = () if grad_output is None else (to_tensor(grad_output),)
         state.manager.backward(state.loss, *given)
         return {"input": from_numpy(state.input.grad.numpy())}
 
@@ -73,3 +72,8 @@ def check(call: Call) -> None:
         raise Unsupported("megengine documents no class probabilities")
     if (call.arrays["target"].data == -100).any():
         raise Unsupported("megengine documents no label that is ignored")
+
+
+def to_tensor(array: Array) -> Any:
+    """Return the caller's array as a tensor, from a copy: MegEngine takes no stride of zero."""
+    return megengine.Tensor(array.data.copy())

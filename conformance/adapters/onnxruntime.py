@@ -1,36 +1,18 @@
 """ONNX Runtime on a model of ONNX's ``SoftmaxCrossEntropyLoss``, which has no gradient."""
 
-from typing import Any, Dict, List
+from typing import Dict
 
-from conformance.adapters._onnx import OnnxAdapter
+from conformance.adapters._onnxruntime import OnnxRuntimeAdapter
 
 # isort: split
-import numpy as np
 import onnxruntime
-from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
-
-from conformance.protocol import Unsupported
 
 
-class Adapter(OnnxAdapter):
-    """One session per call."""
+class Adapter(OnnxRuntimeAdapter):
+    """The package for inference."""
 
     name = "onnxruntime"
 
     def versions(self) -> Dict[str, str]:
         """Return the versions of ONNX Runtime and of what it reads."""
         return {"onnxruntime": onnxruntime.__version__, **super().versions()}
-
-    def evaluate(self, model: Any, feeds: Dict[str, np.ndarray]) -> List[Any]:
-        """Run the model on the CPU."""
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        try:
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except NoKernel as error:
-            # Its table of kernels names the dtypes of each processor.
-            raise Unsupported(f"ONNX Runtime has no such kernel: {error}") from None
-        outputs: List[Any] = session.run(None, feeds)
-        return outputs

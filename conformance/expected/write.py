@@ -64,7 +64,7 @@ def update(path: Path, run: Run) -> list[Entry]:
         document.pop("expect", None)
     elif "expect" not in document:
         document.add("expect", tables)
-    write_whole(path, tomlkit.dumps(document).rstrip() + "\n")
+    write_whole(path, tomlkit.dumps(document))
     return [*kept, *new]
 
 

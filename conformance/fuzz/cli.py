@@ -105,6 +105,7 @@ def fuzz(
     """
     from conformance.fuzz.referee import SuiteFailedError
     from conformance.fuzz.show import Reporter
+    from conformance.golden.parse import GoldenFileError
 
     program = program_of(adapter, command, python)
     try:
@@ -116,7 +117,10 @@ def fuzz(
     reporter = Reporter(report.console(), program, again=_again(program), python=python)
     reporter.show(found, start)
     if candidates is not None:
-        reporter.write_candidates(found, candidates)
+        try:
+            reporter.write_candidates(found, candidates)
+        except (GoldenFileError, OSError) as error:
+            raise Refused(f"--write-candidate: {error}") from None
     ctx.exit(1 if found.failures else 0 if found.complete else INTERRUPTED)
 
 

@@ -30,7 +30,7 @@ class Referee:
     timeout
         Seconds that it may take for one call.
     examine
-        How a case is judged.
+        How a case is judged; by default as in a run.
 
     Raises
     ------
@@ -38,9 +38,9 @@ class Referee:
         It cannot be started, or not any more.
     """
 
-    def __init__(self, program: Program, timeout: float, examine: Examine = examine_case) -> None:
+    def __init__(self, program: Program, timeout: float, examine: Examine | None = None) -> None:
         self._seat = Seat(program, timeout)
-        self._examine = examine
+        self._examine = examine or examine_case
         self.hello: Hello = self._seat.worker.start()
         self.systems = [name for name, full in SYSTEMS.items() if full in self.hello.systems]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,8 +30,8 @@ Symptom = tuple[str, str]
 
 #: Seconds after which a failure is reported as small as it is by then.
 SHRINK_LIMIT = 60.0
-#: How many drawn failures in a row may shrink to one that is known before the search ends.
-_REPEATS = 12
+#: How many failures of one symptom may shrink to known ones before it is shrunk no more.
+_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,19 @@ def symptom(result: Result) -> Symptom:
 def explains(known: Example, other: Example) -> bool:
     """Tell whether all that a minimal example sets is set alike in another.
 
-    Numbers and sizes are drawn with every example and say nothing about its kind.
+    Numbers and sizes are drawn with every example and say nothing about its kind, nor does a
+    gradient where losses that are not reduced need some.
     """
     if known.relation != other.relation:
         return False
     first, second = known.case, other.case
+    vary = {"seed", "shape", "classes"}
+    if first.grad == "mixed" and first.effective_reduction == "none":
+        vary.add("grad")
     return first.system == second.system and all(
         getattr(second, one.name) == getattr(first, one.name)
         for one in dataclasses.fields(Case)
-        if one.name not in ("seed", "shape", "classes") and getattr(first, one.name) != one.default
+        if one.name not in vary and getattr(first, one.name) != one.default
     )
 
 
@@ -158,6 +163,7 @@ class Search:
         self._judged: dict[str, Result | None] = {}
         #: Minimal failures, those too whose kind another had before.
         self._known: list[Result] = []
+        self._repeats = Counter[Symptom]()
 
     def run(self, max_examples: int, max_failures: int, start: int) -> Found:
         """Replay what is remembered, then draw.
@@ -174,17 +180,14 @@ class Search:
         found, began = self.found, time.monotonic()
         try:
             self._replay()
-            repeats = number = 0
+            number = 0
             while found.examples < max_examples and len(found.failures) < max_failures:
                 failing = self._round(max_examples - found.examples, start + number)
                 number += 1
                 if failing is None:
                     # Hypothesis ends early where it has drawn all there is.
                     break
-                repeats = 0 if self._add(*failing) else repeats + 1
-                if repeats > _REPEATS:
-                    found.stop = "the same failures again and again"
-                    break
+                self._add(*failing)
         except KeyboardInterrupt:
             found.complete = False
         found.seconds = time.monotonic() - began
@@ -277,7 +280,7 @@ class Search:
             found.stop = "no example that was drawn is wanted or applies"
         return None
 
-    def _add(self, result: Result, drawn: str) -> bool:
+    def _add(self, result: Result, drawn: str) -> None:
         """Keep a minimal failure, unless it is a known one."""
         self._known.append(result)
         again = self._ask(parse(result.case))
@@ -285,14 +288,14 @@ class Search:
         failure = Failure(result, drawn, steady=steady)
         kinds = {known.kind for known in self.found.failures}
         if failure.kind in kinds:
-            return False
+            self._repeats[symptom(result)] += 1
+            return
         self.found.failures.append(failure)
         if self._store and steady:
             self._store.add(result.case)
-        return True
 
     def _is_explained(self, example: Example, result: Result) -> bool:
-        return any(
+        return self._repeats[symptom(result)] >= _REPEATS or any(
             symptom(known) == symptom(result) and explains(parse(known.case), example)
             for known in self._known
         )

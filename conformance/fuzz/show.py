@@ -52,7 +52,7 @@ class Reporter:
         for text in found.forgotten:
             self._line(f"passes now, and is forgotten: {text}", "green")
         if found.replayed:
-            self._line(f"{found.replayed} remembered examples replayed")
+            self._line(f"{found.replayed} examples replayed")
         total = found.examples + found.shrinks
         rate = f", {total / found.seconds:.0f} a second" if total and found.seconds else ""
         self._line(

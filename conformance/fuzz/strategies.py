@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -22,44 +24,90 @@ from .example import Example
 
 #: The largest array of logits; larger ones belong to the corpus, which chooses them well.
 LARGEST = 6000
-_LARGEST_SEED = 999
 
-_CLASS_EDGES = tuple(edge for edge in EDGES if edge <= LARGEST // 2)
 #: Requirements that are about the rank of the target, and need d1.
 _SPATIAL = ("target-missing-axis", "target-spatial")
 #: Kinds of logits that the linear loss's features can follow.
 _FEATURES = ("normal", "wide", "zeros", "tail", "nan")
 #: What only the pages' own shapes can carry, and what needs an ignored sample.
 _NOT_DRAWN = ("page", "nan-ignored")
-_LOGITS = tuple(kind for kind in VOCABULARY["logits"] if kind not in _NOT_DRAWN)
-_PROBS = tuple(kind for kind in VOCABULARY["probs"] if kind != "page")
-_BAD_TARGET_DTYPES = ("int32", "int16", "int8", "uint8", "bool")
+_LAYOUTS = ("layout", "target_layout", "weight_layout", "grad_layout")
+
+# Strategies are made once: making them takes longer than drawing from them.
+
+
+def _words(field: str, *without: str) -> st.SearchStrategy[str]:
+    return st.sampled_from([word for word in VOCABULARY[field] if word not in without])
+
+
+@cache
+def _edges(least: int, most: int) -> st.SearchStrategy[int]:
+    """Sizes where loops change, the small ones first."""
+    return st.sampled_from([edge for edge in EDGES if least <= edge <= most] or [least])
+
+
+_ONE_IN_FOUR, _ONE_IN_EIGHT = st.integers(0, 3), st.integers(0, 7)
+_TARGETS = _words("target")
+_RANKS = st.sampled_from(("small", "classes", "batch", "spatial", "unbatched", "empty"))
+_SMALL = {least: st.integers(least, 12) for least in (1, 2)}
+_ROWS, _TWO_OR_MORE, _WIDTHS = st.integers(1, 8), st.integers(2, 6), st.integers(1, 9)
+_POSITIONS = st.lists(st.integers(1, 5), min_size=1, max_size=3)
+_VALUES = {name: _words(name) for name in VOCABULARY if name not in ("logits", "probs", "dtype")}
+_DTYPES = st.sampled_from(("f32", *(name for name in DTYPES if name != "f32")))
+_PROBS = _words("probs", "page")
+_LOGITS = st.just("normal") | _words("logits", *_NOT_DRAWN)
+_LOGITS_IGNORED = st.just("normal") | _words("logits", "page")
+_LINEAR = st.just("normal") | st.sampled_from(_FEATURES)
+_LINEAR_IGNORED = st.just("normal") | st.sampled_from((*_FEATURES, "nan-ignored"))
+_SEEDS = st.integers(0, 999)
+_REDUCTIONS = st.sampled_from(("default", "sum", "mean", "none"))
+#: Numbers of few digits: they are typed in ids.
+_MULTS = st.sampled_from((None, 1.0, 0.5, 0.3)) | st.integers(-40, 160).map(lambda n: n / 10)
+_SMOOTHINGS = st.sampled_from((None, 0.1, 0.0, 1.0)) | st.integers(0, 1000).map(lambda n: n / 1000)
+_IGNORE_INDICES = (
+    st.sampled_from((None, -100, -1, 0, 1))
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-300, 300)
+)
+_OPTIONS = _words("options") | st.builds(
+    "{}{}".format, st.sampled_from(("chunk", "aspect")), st.integers(1, 70)
+)
+_SCRIPTS = st.just("once") | _words("script")
+_BAD_DTYPES = st.sampled_from(("int32", "int16", "int8", "uint8", "bool"))
 
 
 @st.composite
 def examples(draw: st.DrawFn, systems: Sequence[str]) -> Example:
     """Draw a case of one of the systems, or, one time in four, a relation that starts from one."""
-    if draw(st.integers(0, 3)) < 3:
-        return Example(draw(cases(systems)))
+    if draw(_ONE_IN_FOUR) < 3:
+        return Example(_case(draw, systems))
     name = draw(st.sampled_from(metamorphic.applicable(systems)))
     starts = [system for system in systems if system in metamorphic.RELATIONS[name].starts]
-    return Example(settle(metamorphic.start(name, draw(cases(starts)))), name)
+    return Example(settle(metamorphic.start(name, _case(draw, starts))), name)
 
 
 @st.composite
 def cases(draw: st.DrawFn, systems: Sequence[str] = ("ce",)) -> Case:
     """Draw a case of one of the systems."""
+    return _case(draw, systems)
+
+
+def _case(draw: st.DrawFn, systems: Sequence[str]) -> Case:
     system = draw(st.sampled_from(list(systems)))
-    target = draw(st.sampled_from(("index", "prob")))
-    if draw(st.integers(0, 7)) == 7:
-        return draw(_invalid(system, target))
-    fields: dict[str, Any] = {"system": system, "target": target}
-    fields.update(draw(_shapes(system)))
-    fields.update(draw(_arguments(system, target)))
-    fields.update(draw(_numbers(system, target, fields)))
-    fields.update(draw(_memory()))
-    fields.update(draw(_calls()))
-    return settle(Case(**fields))
+    target = draw(_TARGETS)
+    if draw(_ONE_IN_EIGHT) == 7:
+        return invalid(draw, system, target)
+    return settle(
+        Case(
+            system=system,
+            target=target,
+            **_shapes(draw, system),
+            **_arguments(draw, system, target),
+            **_memory(draw),
+            grad=draw(_VALUES["grad"]),
+            script=draw(_SCRIPTS),
+        )
+    )
 
 
 def settle(case: Case) -> Case:
@@ -73,121 +121,81 @@ def settle(case: Case) -> Case:
         changes["grad_layout"] = "c"
     if case.weight == "absent":
         changes["weight_layout"] = "c"
-    return Case(**{**vars(case), **changes})
+    return replace(case, **changes)
 
 
-@st.composite
-def _shapes(draw: st.DrawFn, system: str, least: int = 1) -> dict[str, Any]:
+def _shapes(draw: st.DrawFn, system: str) -> dict[str, Any]:
     """Draw sizes: small ones, and those where loops change."""
-    least = max(least, 2 if system == "unit" else 1)
-    kind = draw(st.sampled_from(("small", "classes", "batch", "spatial", "unbatched", "empty")))
+    least = 2 if system == "unit" else 1
+    kind = draw(_RANKS)
     if kind == "unbatched" and system == "oneflow":
         kind = "small"
-    batch = draw(st.integers(1, 8))
-    classes = draw(st.integers(least, 12))
+    batch, classes = draw(_ROWS), draw(_SMALL[least])
     rest: tuple[int, ...] = ()
     if kind in ("classes", "unbatched"):
-        classes = draw(st.one_of(st.just(classes), st.sampled_from(_CLASS_EDGES)))
+        if draw(_ONE_IN_FOUR):
+            classes = draw(_edges(least, LARGEST // 2))
         batch = min(batch, max(1, LARGEST // classes))
     elif kind == "batch":
         classes = min(classes, 3)
-        batch = draw(st.sampled_from([edge for edge in EDGES if edge <= LARGEST // classes]))
+        batch = draw(_edges(1, LARGEST // classes))
     elif kind == "spatial":
-        rest = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple))
+        rest = tuple(draw(_POSITIONS))
     elif kind == "empty":
-        empty_position = system != "linear" and draw(st.booleans())
-        batch, rest = (batch, (0,)) if empty_position else (0, draw(st.sampled_from(((), (2,)))))
-    if kind == "unbatched":
-        if system == "linear":
-            return {"shape": (draw(_widths(classes)),), "classes": (classes,)}
-        return {"shape": (classes,)}
-    if system == "linear":
-        width = draw(_widths(max(1, batch) * classes * math.prod(rest)))
-        return {"shape": (batch, width), "classes": (classes, *rest)}
-    return {"shape": (batch, classes, *rest)}
+        where = draw(_ONE_IN_FOUR)
+        if where == 3 and system != "linear":
+            rest = (0,)
+        else:
+            batch, rest = 0, (2,) * (where // 2)
+    if system != "linear":
+        return {"shape": (classes,) if kind == "unbatched" else (batch, classes, *rest)}
+    # Products of matrices are the dearest part of judging.
+    widest = 4 * LARGEST // (max(1, batch) * classes * math.prod(rest))
+    width = draw(_edges(1, min(257, widest))) if draw(_ONE_IN_FOUR) == 3 else draw(_WIDTHS)
+    rows = () if kind == "unbatched" else (batch,)
+    return {"shape": (*rows, width), "classes": (classes, *rest)}
 
 
-def _widths(logits: int) -> st.SearchStrategy[int]:
-    """In-features; products of matrices are the dearest part of judging."""
-    edges = [edge for edge in EDGES if edge <= 257 and edge * logits <= 4 * LARGEST]
-    return st.integers(1, 9) | st.sampled_from(edges or [3])
-
-
-@st.composite
 def _arguments(draw: st.DrawFn, system: str, target: str) -> dict[str, Any]:
-    """Draw the arguments that are no arrays, and whether optional arrays are passed."""
-    fields: dict[str, Any] = {
-        "reduction": draw(st.sampled_from(("default", "sum", "mean", "none"))),
-        "form": draw(st.sampled_from(VOCABULARY["form"])),
-    }
+    """Draw the arguments, and what their arrays hold.
+
+    As much is drawn for one kind of target as for the other, so that neither seems the simpler.
+    """
+    fields: dict[str, Any] = {"reduction": draw(_REDUCTIONS), "form": draw(_VALUES["form"])}
     if system == "unit":
-        tenths = st.integers(-40, 160).map(lambda n: n / 10)
-        fields["mult"] = draw(st.none() | st.sampled_from((1.0, 0.5, 0.3)) | tenths)
+        fields["mult"] = draw(_MULTS)
     else:
-        fields["weight"] = draw(st.sampled_from(VOCABULARY["weight"]))
-        fields["smoothing"] = draw(
-            st.none() | st.sampled_from((0.1, 0.0, 1.0)) | _rounded_fractions()
-        )
-    if system == "ce" and draw(st.integers(0, 3)) == 3:
-        fields["size_average"] = draw(st.sampled_from(VOCABULARY["size_average"]))
-        fields["reduce"] = draw(st.sampled_from(VOCABULARY["reduce"]))
+        fields["weight"] = draw(_VALUES["weight"])
+        fields["smoothing"] = draw(_SMOOTHINGS)
+    if system == "ce" and draw(_ONE_IN_FOUR) == 3:
+        fields["size_average"] = draw(_VALUES["size_average"])
+        fields["reduce"] = draw(_VALUES["reduce"])
+    ignored, ignore_index = draw(_VALUES["ignored"]), draw(_IGNORE_INDICES)
+    probs = draw(_PROBS)
     if target == "index":
-        fields["ignored"] = draw(st.sampled_from(VOCABULARY["ignored"]))
-        fields["ignore_index"] = draw(
-            st.none()
-            | st.sampled_from((-100, -1, 0, 1))
-            | st.integers(-(2**63), 2**63 - 1)
-            | st.integers(-300, 300)
-        )
+        fields.update(ignored=ignored, ignore_index=ignore_index)
+    else:
+        ignored = "nowhere"
+        fields.update(probs=probs)
     if system == "linear":
-        fields["bias"] = draw(st.sampled_from(VOCABULARY["bias"]))
-        fields["options"] = draw(
-            st.sampled_from(VOCABULARY["options"])
-            | st.builds("{}{}".format, st.sampled_from(("chunk", "aspect")), st.integers(1, 70))
-        )
-        fields["retain"] = draw(st.sampled_from(VOCABULARY["retain"]))
+        fields["bias"] = draw(_VALUES["bias"])
+        fields["options"] = draw(_OPTIONS)
+        fields["retain"] = draw(_VALUES["retain"])
+    fields["dtype"] = draw(_DTYPES)
+    kinds = (_LINEAR, _LINEAR_IGNORED) if system == "linear" else (_LOGITS, _LOGITS_IGNORED)
+    fields["logits"] = draw(kinds[ignored != "nowhere"])
+    fields["seed"] = draw(_SEEDS)
     return fields
 
 
-def _rounded_fractions() -> st.SearchStrategy[float]:
-    """Any number of three digits in [0, 1]: it is typed in an id."""
-    return st.integers(0, 1000).map(lambda n: n / 1000)
-
-
-@st.composite
-def _numbers(draw: st.DrawFn, system: str, target: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Draw the dtype and what the arrays hold."""
-    kinds = _FEATURES if system == "linear" else _LOGITS
-    if fields.get("ignored", "nowhere") != "nowhere":
-        kinds = (*kinds, "nan-ignored")
-    found = {
-        "dtype": draw(st.sampled_from(("f32", *(name for name in DTYPES if name != "f32")))),
-        "logits": draw(st.just("normal") | st.sampled_from(kinds)),
-        "seed": draw(st.integers(0, _LARGEST_SEED)),
-    }
-    if target == "prob":
-        found["probs"] = draw(st.sampled_from(_PROBS))
-    return found
-
-
-@st.composite
 def _memory(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a layout for each of the caller's arrays; most calls have contiguous ones."""
-    names = ("layout", "target_layout", "weight_layout", "grad_layout")
-    if draw(st.integers(0, 2)) < 2:
+    if draw(_ONE_IN_FOUR) < 3:
         return {}
-    return {name: draw(st.sampled_from(VOCABULARY[name])) for name in names}
+    return {name: draw(_VALUES[name]) for name in _LAYOUTS}
 
 
-@st.composite
-def _calls(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw the sequence of calls and the gradient that flows in."""
-    return {
-        "grad": draw(st.sampled_from(VOCABULARY["grad"])),
-        "script": draw(st.just("once") | st.sampled_from(VOCABULARY["script"])),
-    }
-
-
+@cache
 def requirements(system: str, target: str) -> tuple[str, ...]:
     """Return the values of ``Case.bad`` that break a requirement documented for the system."""
     found = {
@@ -201,28 +209,24 @@ def requirements(system: str, target: str) -> tuple[str, ...]:
     return tuple(bad for bad in found if not bad.startswith(other))
 
 
-@st.composite
-def _invalid(draw: st.DrawFn, system: str, target: str) -> Case:
+def invalid(draw: st.DrawFn, system: str, target: str) -> Case:
     """Draw a call that breaks one requirement, beside valid arguments."""
     bad = draw(st.sampled_from(requirements(system, target)))
-    shape = (draw(st.integers(2, 6)), draw(st.integers(2, 6)))
+    batch, classes = draw(_TWO_OR_MORE), draw(_TWO_OR_MORE)
     rest: tuple[int, ...] = ()
-    if (bad in _SPATIAL and target == "index") or (
-        draw(st.booleans()) and bad not in ("input-scalar", "input-unbatched")
-    ):
-        # None of them as long as another, or a wrong order of axes could be a valid call.
-        rest = (draw(st.sampled_from((7, 8, 9))),)
-    fields = {"system": system, "target": target, "bad": bad, **draw(_arguments(system, target))}
+    spatial = draw(_ONE_IN_FOUR) == 3 and bad not in ("input-scalar", "input-unbatched")
+    if spatial or (bad in _SPATIAL and target == "index"):
+        # As long as no other, or a wrong order of axes could be a valid call.
+        rest = (7,)
+    fields = {**_arguments(draw, system, target), "logits": "normal", "probs": "soft"}
     # An ignored index could make a class valid that is out of range.
-    fields.update(ignore_index=draw(st.sampled_from((None, -100, 1))))
-    if target == "prob":
-        fields["ignore_index"] = None
+    in_range = target == "index" and fields["ignore_index"] in (-100, 1)
+    fields["ignore_index"] = fields["ignore_index"] if in_range else None
+    fields["shape"] = (batch, classes, *rest)
     if system == "linear":
-        fields.update(shape=(shape[0], draw(st.integers(2, 6))), classes=(shape[1], *rest))
-    else:
-        fields.update(shape=(*shape, *rest))
-    if bad.startswith("weight"):
-        fields["weight"] = draw(st.sampled_from(("absent", "mixed")))
+        fields.update(shape=(batch, draw(_TWO_OR_MORE)), classes=(classes, *rest))
+    if bad.startswith("weight") and fields["weight"] != "absent":
+        fields["weight"] = "mixed"
     if bad.startswith("options"):
         fields.update(options="auto", retain="no")
     if bad == "bias-shape":
@@ -230,6 +234,5 @@ def _invalid(draw: st.DrawFn, system: str, target: str) -> Case:
     if bad == "reduction-name":
         fields.update(size_average="absent", reduce="absent")  # which would override it
     if bad == "target-dtype":
-        fields["target_dtype"] = draw(st.sampled_from(_BAD_TARGET_DTYPES))
-    fields["dtype"] = draw(st.sampled_from(("f32", "f64", "f16", "bf16")))
-    return mend(Case(**fields, grad="default"))
+        fields["target_dtype"] = draw(_BAD_DTYPES)
+    return settle(Case(system=system, target=target, bad=bad, **fields))

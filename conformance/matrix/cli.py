@@ -12,9 +12,11 @@ from conformance import report, runner
 from conformance.case import Case
 from conformance.driver import Program, Unavailable
 from conformance.files import write_whole
+from conformance.interrupt import Stop
 from conformance.result import Run
 from conformance.terminal import (
     INTERRUPTED,
+    Defect,
     Refused,
     find_program,
     jobs_option,
@@ -98,14 +100,19 @@ def matrix(
             known[program.name] = program
     cases = select(corpus(quick), patterns)
     columns: list[Column] = []
-    stopped = False
-    for source in dict.fromkeys(sources):
-        if source in runs:
-            columns += of_run(_narrowed(runs[source], cases, patterns, quick), Path(source).stem)
-        elif not stopped:
-            made = _columns(known[source], cases, jobs, timeout)
-            stopped = any(not column.complete for column in made)
-            columns += made
+    defects: list[str] = []
+    with Stop() as stop:
+        for source in dict.fromkeys(sources):
+            if source in runs:
+                run = _narrowed(runs[source], cases, patterns, quick)
+                columns += of_run(run, Path(source).stem)
+            elif not stop.requested:
+                try:
+                    columns += _columns(known[source], cases, jobs, timeout, stop)
+                except runner.HarnessError as error:
+                    defects.append(str(error))
+                    columns += of_run(error.run)
+        stopped = stop.requested
     made_matrix = table.Matrix(told_apart(columns))
     if json_file is not None:
         write_whole(json_file, table.json_text(made_matrix))
@@ -114,16 +121,20 @@ def matrix(
     if html_file is not None:
         write_whole(html_file, page.render(made_matrix, _scripts(made_matrix, known, limit)))
     table.print_matrix(report.console(), made_matrix)
+    if defects:
+        raise Defect("\n".join(defects))
     ctx.exit(INTERRUPTED if stopped else 0)
 
 
 def _columns(
-    program: Program, cases: Sequence[Case], jobs: int | None, timeout: float
+    program: Program, cases: Sequence[Case], jobs: int | None, timeout: float, stop: Stop
 ) -> list[Column]:
     """Run a program; where that cannot be done, return the column that says so."""
     try:
         with result_progress(len(cases)) as hooks:
-            return of_run(runner.run(program, cases, jobs=jobs, timeout=timeout, **hooks))
+            return of_run(
+                runner.run(program, cases, jobs=jobs, timeout=timeout, stop=stop, **hooks)
+            )
     except Unavailable as error:
         problem = f"{error}\n{program.remedy}" if program.remedy else str(error)
         return [Column(program.name, problem=problem)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import by_id
-from conformance.report import SCHEMA, failure_kinds, from_json, summary
+from conformance.report import SCHEMA, failure_kinds, summary
 from conformance.result import HARMLESS, Result, Run
 
 #: Packages that are no framework.
@@ -163,7 +163,7 @@ def read(path: Path) -> Run:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise BadResultFile(f"{path}: is no result file, which `crossent run --json` writes")
     try:
-        run = from_json(data)
+        run = Run.from_json(data)
         for result in run.results:
             Case.parse(result.case)
             if not result.clauses:

@@ -16,7 +16,7 @@ from conformance.report import ALIKE, clip
 from conformance.result import Result
 
 from .columns import Cell, Column
-from .plot import HEIGHT, MARKS, WIDTH, Plot, draw, points
+from .plot import BOTTOM, HEIGHT, LEFT, MARKS, RIGHT, TOP, WIDTH, Plot, draw, points
 from .scripts import Script, command
 from .table import LEGEND, TOTAL, Matrix, lines, number
 
@@ -61,7 +61,14 @@ def render(matrix: Matrix, scripts: Scripts) -> str:
         legend=LEGEND,
         marks=MARKS,
         dtypes=DTYPES,
-        plot={"width": WIDTH, "height": HEIGHT},
+        plot={
+            "width": WIDTH,
+            "height": HEIGHT,
+            "left": LEFT,
+            "right": WIDTH - RIGHT,
+            "top": TOP,
+            "bottom": HEIGHT - BOTTOM,
+        },
         style=folder.joinpath("page.css").read_text("utf-8"),
         script=script,
         digest=digest,
@@ -86,15 +93,16 @@ def _details(matrix: Matrix, scripts: Scripts) -> Iterator[dict[str, Any]]:
                 "kinds": [] if group == TOTAL else list(_kinds(index, column, cell, scripts)),
                 "again": command(column, f"{group}.*"),
                 "plots": _plots(cell),
-                "jumps": _jumps(index, column) if group == TOTAL else [],
+                "jumps": _jumps(index, column, matrix.groups) if group == TOTAL else [],
             }
 
 
-def _jumps(index: int, column: Column) -> list[tuple[str, str, int]]:
+def _jumps(index: int, column: Column, groups: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Return the cells of a column in which something fails: group, id and number of cases."""
     return [
-        (group, _id(index, group), len(cell.failing))
-        for group, cell in column.cells.items()
-        if cell.failing
+        (group, _id(index, group), len(column.cells[group].failing))
+        for group in groups
+        if group in column.cells and column.cells[group].failing
     ]
 
 

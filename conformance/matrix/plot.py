@@ -5,25 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from conformance.case import DTYPES, Case
 from conformance.result import Result
 
+#: The drawing, and the axes' distance from its edges.
 WIDTH, HEIGHT = 340, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 8, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 18, 8, 34
 #: The height of the lines for no error and for an unbounded one.
 _LINE = 14
 #: Marks closer than this hide each other, and are drawn once.
 _GRID = 1.5
 
-#: A mark as a path around a point: told apart by shape as well as by colour.
+#: A mark as a path from a point on: told apart by shape as well as by colour.  A stroke of no
+#: length is a circle or a square, by the style sheet's line caps, and takes few bytes.
 MARKS = {
     "f16": "m-3 3h6l-3-6z",  # triangle
     "bf16": "m0-4l4 4-4 4-4-4z",  # diamond
-    "f32": "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",  # circle
-    "f64": "m-2.6-2.6h5.2v5.2h-5.2z",  # square
+    "f32": "h0",  # circle
+    "f64": "v0",  # square
 }
-_RING = "m-5.5 0a5.5 5.5 0 1 0 11 0a5.5 5.5 0 1 0-11 0z"
+_RING = "m-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0"
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,20 @@ class Plot:
     worst: list[tuple[str, int, float, float]]
 
 
+@cache
+def _size(case: str) -> tuple[int, str]:
+    """Return the number of classes and the dtype of a case, which many columns have."""
+    parsed = Case.parse(case)
+    return parsed.num_classes, parsed.dtype
+
+
 def points(results: Iterable[Result], *, loss: bool) -> list[Point]:
     """Return the errors of the losses, or of the gradients."""
     found = []
     for result in results:
-        case = Case.parse(result.case)
+        classes, dtype = _size(result.case)
         found += [
-            Point(case.num_classes, case.dtype, output.ulps, output.ok)
+            Point(classes, dtype, output.ulps, output.ok)
             for output in result.outputs
             if output.name != "call"
             and (output.name == "loss") is loss
@@ -88,17 +98,17 @@ def draw(title: str, found: Sequence[Point]) -> Plot:
     high = max(high, low + 2)
     some_zero = any(point.ulps == 0 for point in found)
     some_inf = any(point.ulps == math.inf for point in found)
-    bottom = HEIGHT - _BOTTOM - _LINE * some_zero
-    unit = (bottom - _TOP - _LINE * some_inf) / (high - low)
+    bottom = HEIGHT - BOTTOM - _LINE * some_zero
+    unit = (bottom - TOP - _LINE * some_inf) / (high - low)
 
     def x(count: int) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * math.log10(max(count, 1)) / right
+        return LEFT + (WIDTH - LEFT - RIGHT) * math.log10(max(count, 1)) / right
 
     def y(ulps: float) -> float:
         if ulps == 0:
-            return HEIGHT - _BOTTOM
+            return HEIGHT - BOTTOM
         if ulps == math.inf:
-            return _TOP
+            return TOP
         return bottom - unit * (max(math.log10(ulps), low) - low)
 
     places: dict[str, set[tuple[int, int]]] = {dtype: set() for dtype in DTYPES}

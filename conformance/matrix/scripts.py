@@ -68,7 +68,7 @@ def write(
     if not cases:
         return made
     if program is None:
-        note = "The adapter is not known where this page was made; there this prints a script."
+        note = "There is no script, because this suite has no adapter of that name."
         return {case.id: Script(note=note) for case in cases}
     try:
         for case, text in zip(cases, repro.scripts(cases, program), strict=True):

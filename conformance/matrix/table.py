@@ -160,7 +160,7 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
 
 def json_text(matrix: Matrix) -> str:
     """Return the JSON file."""
-    return json.dumps(to_json(matrix), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(to_json(matrix), indent=1, allow_nan=False, ensure_ascii=False)
 
 
 def markdown(matrix: Matrix) -> str:

@@ -20,14 +20,14 @@ def test_a_file_is_replaced_with_its_mode_and_through_a_link(tmp_path):
     file.chmod(0o640)
     link.symlink_to(file)
     write_whole(link, "new")
-    assert (file.read_text(), link.is_symlink()) == ("new", True)
+    assert (file.read_text(), link.is_symlink()) == ("new\n", True)
     assert file.stat().st_mode & 0o777 == 0o640
     assert sorted(tmp_path.iterdir()) == [file, link]
 
 
 def test_half_a_surrogate_pair_is_written_as_json_spells_it(tmp_path):
     write_whole(tmp_path / "file", '"\ud800é"')
-    assert (tmp_path / "file").read_bytes() == b'"\\ud800\xc3\xa9"'
+    assert (tmp_path / "file").read_bytes() == b'"\\ud800\xc3\xa9"\n'
 
 
 def test_only_what_dead_processes_left_is_left_over(tmp_path):

@@ -13,6 +13,7 @@ import torch
 import conformance
 from conformance import repro
 from conformance.case import Case
+from conformance.expect import expect
 from conformance.protocol import Array, Call, Unsupported
 from conformance.request import build
 
@@ -52,6 +53,12 @@ def load(monkeypatch):
 def call(text):
     request = build(Case.parse(text))
     return request.call(request.steps[0])
+
+
+def script(adapter, text):
+    case = Case.parse(text)
+    request = build(case)
+    return repro.compose(case, request, expect(case, request), adapter, "oneflow")
 
 
 def float64(array):
@@ -120,8 +127,7 @@ def test_what_it_refuses_otherwise_comes_through(load):
     ],
 )
 def test_its_scripts_show_what_it_shows(load, capsys, text):
-    load()
-    exec(compile(repro.script(Case.parse(text), PATH), text, "exec"), {})
+    exec(compile(script(load(), text), text, "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("loss")
     errors = [float(line.split(", ")[1].split()[0]) for line in lines if "allowed error" in line]
@@ -131,5 +137,4 @@ def test_its_scripts_show_what_it_shows(load, capsys, text):
 
 def test_a_smoothing_of_nan_is_a_number_in_a_script(load):
     text = "oneflow/index/3x4/f32/mean,bad=smoothing-nan"
-    load()
-    assert "label_smoothing=float('nan')" in repro.script(Case.parse(text), PATH)
+    assert "label_smoothing=float('nan')" in script(load(), text)
