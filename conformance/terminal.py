@@ -268,6 +268,8 @@ def _carry_out(
         expected.show(report.console(), expectation, expect_file, assignment.limit)
     if unwritten:
         raise Refused(unwritten)
+    if not result.complete and assignment.result_file is not None:
+        click.echo(f"To go on: add --resume {shlex.quote(str(assignment.result_file))}")
     exit_code = expectation.exit_code if expectation else result.exit_code
     return exit_code or (0 if result.complete else INTERRUPTED)
 

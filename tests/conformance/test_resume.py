@@ -150,6 +150,7 @@ def test_a_signal_leaves_a_file_to_go_on_from(adapter, tmp_path, number, send, a
     assert errors == ""
     assert process.returncode == 130
     assert "The run is incomplete" in output
+    assert f"To go on: add --resume {file}" in output
     assert read(file)["complete"] is False
     assert workers_of(str(adapter)) == []
     assert_resumes(adapter, file, undisturbed)
