@@ -15,7 +15,7 @@ from .logarithm import log1p
 from .numbers import beyond, larger, rest_limit
 
 #: Elements of a block.
-BLOCK = 1 << 13
+BLOCK = 1 << 12
 
 
 @kernel()
@@ -39,6 +39,7 @@ def sums(
     m: Any,
     a: Any,
     b: Any,
+    e: Any,
     base: Any,
     q: Any,
     q_start: Any,
@@ -50,11 +51,14 @@ def sums(
     below: Any,
     weights: Any,
 ) -> None:
-    """Per lane, the sums that :func:`.rows.moments` takes of a row."""
+    """Per lane, the exponentials into ``e`` and the sums that :func:`.rows.moments` takes."""
     for c in range(w.size):
         line = x[start + c * step : start + c * step + m.size]
+        e_line = e[c * m.size : (c + 1) * m.size]
         for lane in range(m.size):
-            total[lane] += np.float64(exp_shared(line[lane], a[lane], b[lane]))
+            e_line[lane] = exp_shared(line[lane], a[lane], b[lane])
+        for lane in range(m.size):
+            total[lane] += np.float64(e_line[lane])
         if q is not None:
             truth = q[q_start + c * q_step : q_start + c * q_step + m.size]
             for lane in range(m.size):
@@ -83,11 +87,7 @@ def beside_the_peak(x: Any, start: Any, step: Any, classes: Any, m: Any, a: Any,
 
 @kernel()
 def gradients(
-    x: Any,
-    start: Any,
-    step: Any,
-    a: Any,
-    b: Any,
+    e: Any,
     factor: Any,
     s: Any,
     base: Any,
@@ -103,22 +103,20 @@ def gradients(
 ) -> None:
     """Gradients of a block: exponential·factor − s·a_c, rounded once."""
     for c in range(w.size):
-        line = x[start + c * step : start + c * step + a.size]
-        to = out[out_start + c * out_step : out_start + c * out_step + a.size]
+        line = e[c * factor.size : (c + 1) * factor.size]
+        to = out[out_start + c * out_step : out_start + c * out_step + factor.size]
         if q is not None:
-            truth = q[q_start + c * q_step : q_start + c * q_step + a.size]
-            for lane in range(a.size):
-                g = np.float64(exp_shared(line[lane], a[lane], b[lane])) * factor[lane]
+            truth = q[q_start + c * q_step : q_start + c * q_step + factor.size]
+            for lane in range(factor.size):
                 share = w[c] * (sharp * np.float64(truth[lane]) + uniform)
-                to[lane] = g - s[lane] * share
+                to[lane] = np.float64(line[lane]) * factor[lane] - s[lane] * share
         elif base is not None:
             share = base[c]
-            for lane in range(a.size):
-                g = np.float64(exp_shared(line[lane], a[lane], b[lane])) * factor[lane]
-                to[lane] = g - s[lane] * share
+            for lane in range(factor.size):
+                to[lane] = np.float64(line[lane]) * factor[lane] - s[lane] * share
         else:
-            for lane in range(a.size):
-                to[lane] = np.float64(exp_shared(line[lane], a[lane], b[lane])) * factor[lane]
+            for lane in range(factor.size):
+                to[lane] = np.float64(line[lane]) * factor[lane]
 
 
 @kernel()
@@ -160,6 +158,7 @@ def lanes(
     m_ = np.empty(width, x.dtype)
     a_ = np.empty(width, x.dtype)
     b_ = np.empty(width, np.uint32)
+    e = np.empty(classes * width, x.dtype)
     doubles = np.empty((6, width), np.float64)
     for at in range(begin, end, width):
         count = min(width, end - at)
@@ -182,8 +181,8 @@ def lanes(
         below[:] = 0.0
         weights[:] = base_sum
         sums(
-            x, first, x_step, m, a, b, base, q, q_first, q_step, w, sharp, uniform, total, below,
-            weights,
+            x, first, x_step, m, a, b, e, base, q, q_first, q_step, w, sharp, uniform, total,
+            below, weights,
         )  # fmt: skip
         few = False
         for lane in range(count):
@@ -220,14 +219,12 @@ def lanes(
                         rest = total[lane]
                         g = s[lane] * (beside - weights[lane] * (rest / (1.0 + rest)))
                     else:
-                        e = np.float64(
-                            exp_shared(x[first + target * x_step + lane], a[lane], b[lane])
+                        g = np.float64(e[target * count + lane]) * factor[lane] - s[lane] * (
+                            weights[lane] - beside
                         )
-                        g = e * factor[lane] - s[lane] * (weights[lane] - beside)
                     at_target[lane] = g
             gradients(
-                x, first, x_step, a, b, factor, s, base, q, q_first, q_step, w, sharp, uniform,
-                out, to, out_step,
+                e, factor, s, base, q, q_first, q_step, w, sharp, uniform, out, to, out_step
             )  # fmt: skip
             if y is not None:
                 for lane in range(count):
