@@ -12,6 +12,7 @@ import llvmlite.ir as ir
 import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import make_array
 
 from .compiling import kernel
 
@@ -59,6 +60,28 @@ def plus(_context: Any, a: Any, b: Any) -> Any:
         return builder.fadd(*arguments, flags=("reassoc", "nsz", "contract"))
 
     return (a(a, b), code) if a == b == types.float64 else None
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(_context: Any, array: Any, index: Any, write: Any) -> Any:  # noqa: ARG001
+    """Ask for the cache line of an element soon read, or written; there need not be one."""
+    # A literal, as the instruction wants it.
+    kind = int(isinstance(write, types.BooleanLiteral) and write.literal_value)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [address.type],
+            ir.FunctionType(ir.VoidType(), [address.type, number, number, number]),
+        )
+        # Into the second level, as data.
+        builder.call(function, [address, number(kind), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, write), code
 
 
 def beyond(m: Any) -> Any:

@@ -19,10 +19,12 @@ import numpy as np
 
 from .compiling import kernel
 from .exponential import exp_shared, own, shared
-from .numbers import beyond, larger, plus, rest_limit
+from .numbers import beyond, larger, plus, prefetch, rest_limit
 
-#: Classes whose exponentials are computed at a time where they need not stay.
-BLOCK = 4096
+#: Classes whose exponentials are computed between two looks ahead.
+BLOCK = 256
+#: Elements of a cache line.
+LINE = 16
 
 # A loop counts from ``at`` in flat memory, and unsigned: a slice costs as much as forty elements,
 # and an index that could be negative keeps the compiler from vectorising.
@@ -195,6 +197,12 @@ def rows(
         total = 0.0
         for first in range(0, classes, BLOCK):
             last = min(first + BLOCK, classes)
+            # What comes next is fetched meanwhile: this row's gradient, and the next row.
+            for i in range(first, last, LINE):
+                prefetch(x, at + x_step + i, False)
+            if fused:
+                for i in range(first, last, LINE):
+                    prefetch(out, to + i, True)
             e_at = first if fused else 0
             exponentials(x, at + first, last - first, a, b, e, e_at)
             total += summed(e, e_at, last - first)
