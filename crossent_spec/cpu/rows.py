@@ -21,8 +21,9 @@ from .compiling import kernel
 from .exponential import exp_shared, own, shared
 from .numbers import beyond, larger, plus, prefetch, rest_limit
 
-#: Classes whose exponentials are computed between two looks ahead.
-BLOCK = 256
+#: Of a long row, so many classes' exponentials are computed between two looks ahead.  The processor
+#: looks ahead by itself in shorter rows.
+LONG, BLOCK = 4096, 256
 #: Elements of a cache line.
 LINE = 16
 
@@ -177,7 +178,8 @@ def rows(
         ∂result/∂l_n; empty for the losses alone.
     """
     fused = scale.size > 0
-    e = np.empty(classes if fused else min(classes, BLOCK), x.dtype)
+    block = BLOCK if classes >= LONG else classes
+    e = np.empty(classes if fused else block, x.dtype)
     for n in range(begin, end):
         at = x_start + (n - begin) * x_step
         q_at = q_start + (n - begin) * q_step
@@ -195,14 +197,15 @@ def rows(
         top = np.float64(m)
         a, b = shared(m)
         total = 0.0
-        for first in range(0, classes, BLOCK):
-            last = min(first + BLOCK, classes)
-            # What comes next is fetched meanwhile: this row's gradient, and the next row.
-            for i in range(first, last, LINE):
-                prefetch(x, at + x_step + i, False)
-            if fused:
+        for first in range(0, classes, block):
+            last = min(first + block, classes)
+            if block < classes:
+                # What comes next is fetched meanwhile: this row's gradient, and the next row.
                 for i in range(first, last, LINE):
-                    prefetch(out, to + i, True)
+                    prefetch(x, at + x_step + i, False)
+                if fused:
+                    for i in range(first, last, LINE):
+                        prefetch(out, to + i, True)
             e_at = first if fused else 0
             exponentials(x, at + first, last - first, a, b, e, e_at)
             total += summed(e, e_at, last - first)
