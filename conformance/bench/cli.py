@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from typing import Any
 import click
 
 from conformance.files import write_whole
-from conformance.terminal import Refused, progress_bar
+from conformance.terminal import Command, Refused, progress_bar
 
 #: Formats of the plot, by the suffix of its file.
 FORMATS = (".png", ".svg", ".pdf")
 _PEERS = ("scipy", "torch", "torch.compile", "jax")
 
 
-def _file(option: str, what: str) -> Any:
+def _file(option: str, what: str) -> Callable[[Command], Command]:
+    """Return an option that names a file to write."""
     return click.option(
         option,
         f"{option[2:]}_file",

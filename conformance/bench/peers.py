@@ -23,10 +23,12 @@ OURS, OURS_OUT = "crossent", "crossent out="
 def crossent(workload: Workload, inputs: Inputs) -> list[Contestant]:
     """Return the library's calls."""
     if workload.kind == LINEAR:
+        matrix = inputs.linear_weight
+        assert matrix is not None
 
         def linear() -> Any:
             return crossent_spec.linear_cross_entropy_value_and_grad(
-                inputs.x, inputs.linear_weight, inputs.target
+                inputs.x, matrix, inputs.target
             )
 
         return [Contestant(OURS, GRADIENT, linear, _values)]
@@ -67,7 +69,7 @@ def scipy_peer(workload: Workload, inputs: Inputs) -> list[Contestant]:
     w = np.ones(classes, np.float32) if inputs.weight is None else inputs.weight
     probabilities = workload.kind == PROBABILITIES
     place = None if probabilities else target[:, None]
-    counts = None if probabilities else (1 - epsilon) * w[target]
+    counts: Any = None if probabilities else (1 - epsilon) * w[target]
     divisor = target.size / classes if probabilities else w[target].sum()
 
     def from_log_softmax(logp: Any) -> Any:

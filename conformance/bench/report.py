@@ -187,7 +187,9 @@ def plot(facts: dict[str, Any], found: Sequence[Row], path: Path) -> None:
     counts = [len(own) for own in panels.values()] or [1]
     figure = Figure(figsize=(9, 0.32 * sum(counts) + 1.1 * len(counts) + 1), layout="constrained")
     figure.suptitle(f"time ÷ base, {facts['cpu']}, {facts['cores']} cores")
-    axes = figure.subplots(len(counts), 1, squeeze=False, height_ratios=[n + 1 for n in counts])
+    axes = figure.subplots(
+        len(counts), 1, squeeze=False, sharex=True, height_ratios=[n + 1 for n in counts]
+    )
     for axis, ((workload, task), own) in zip(axes[:, 0], panels.items(), strict=False):
         names = [row.contestant for row in own]
         values = [row.ratio for row in own]
@@ -198,8 +200,9 @@ def plot(facts: dict[str, Any], found: Sequence[Row], path: Path) -> None:
         axis.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
         axis.set_xscale("log")
         axis.axvline(1.0, color="#888888", linewidth=0.8)
-        axis.set_xlim(min(0.7, *values) * 0.9, max(values) * 1.6)
         axis.invert_yaxis()
         axis.set_title(f"{workload}: {task}", fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
+    every = [row.ratio for own in panels.values() for row in own] or [1.0]
+    axes[0, 0].set_xlim(0.9 * min(0.7, min(every)), 1.6 * max(every))
     figure.savefig(path)
