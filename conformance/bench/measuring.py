@@ -15,7 +15,7 @@ from conformance.bench.workloads import Workload
 LONG_ENOUGH = 0.02
 #: Most calls of one measurement.
 MOST = 1000
-#: A call that takes longer needs no call before it that is not measured.
+#: Calls that take longer need none before them that are not measured.
 SETTLED = 0.5
 
 
@@ -71,10 +71,10 @@ def measure(
         for timing in running[first:] + running[:first]:
             on_step(timing.contestant.name)
             likely = once[timing.contestant.key]
+            calls = max(1, min(MOST, round(LONG_ENOUGH / likely)))
             if likely < SETTLED:
                 # The threads of whoever came before spin for a while, and its data fill caches.
-                timing.contestant.call()
-            calls = max(1, min(MOST, round(LONG_ENOUGH / likely)))
+                _seconds(timing.contestant, calls)
             timing.seconds.append(_seconds(timing.contestant, calls))
     return timings
 
