@@ -30,8 +30,6 @@ Rows = slice | NDArray[np.intp]
 BUDGET = 62_500_000
 #: More rows than this make no product faster.
 ROWS = 2048
-#: Logits that the gradients of probabilities and class weights take at a time.
-DENSE = 1 << 18
 
 
 @dataclass(frozen=True)
