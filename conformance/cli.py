@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from conformance import adapters, runner
+from conformance.bench.cli import bench
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id, clauses_of
 from conformance.driver import Unavailable
@@ -216,6 +217,7 @@ def _case(name: str) -> Case:
         raise Refused(str(error)) from None
 
 
+main.add_command(bench)
 main.add_command(env)
 main.add_command(fuzz)
 main.add_command(golden)

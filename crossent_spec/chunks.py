@@ -25,13 +25,11 @@ Array = NDArray[Any]
 Float = NDArray[np.float64]
 Rows = slice | NDArray[np.intp]
 
-#: Bytes of a chunk where no option says.  From some 400 rows on, products of few rows cost little
-#: more than those of all, so a chunk may also have a quarter of the linear weight's bytes.
+#: Bytes of a chunk where no option says, or a quarter of the linear weight's if that is more: BLAS
+#: packs the weight anew for every chunk, which short chunks do not repay.
 BUDGET = 62_500_000
 #: More rows than this make no product faster.
 ROWS = 2048
-#: Logits that the gradients of probabilities and class weights take at a time.
-DENSE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -154,15 +152,16 @@ class Chunks:
         return {name: np.zeros(*shapes[name]) for name in names}
 
     def _rows_of_chunk(self, samples: int) -> int:
+        """Return the option's rows, or as many as the budget has memory for."""
         if self.rows is not None:
             return max(1, min(self.rows, samples))
         size = self.working.itemsize
         row = len(self.weight) * size
         if samples < len(self.features):
-            row += 2 * self.width * size
+            row += 2 * self.width * size  # gathered features, and their gradients
         probabilities = self.problem.targets.probabilities
         if probabilities is not None and probabilities.dtype != self.working:
-            row += 8 * len(self.weight)
+            row += 8 * len(self.weight)  # converted by the kernels
         most = max(BUDGET, self.weight.size * size // 4) // max(1, row)
         # As many chunks as need be, all of about the same size.
         chunks = -(-samples // max(1, min(ROWS, most)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
 
+@cache
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """Tell whether a dtype is one of the supported floating types, in any byte order."""
     return dtype.name in FLOATING
@@ -45,6 +47,7 @@ def to_float64(array: NDArray[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+@cache
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return a dtype in the machine's byte order, which is the only one that bfloat16 has."""
     return dtype if dtype.name == "bfloat16" else dtype.newbyteorder("=")

@@ -12,7 +12,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .cross_entropy import cross_entropy, cross_entropy_vjp
 from .dtypes import floating_dtype, round_to
 from .evaluate import Gradients, Vjp
-from .linear import linear_cross_entropy, linear_cross_entropy_vjp
+from .linear import (
+    linear_cross_entropy,
+    linear_cross_entropy_value_and_grad,
+    linear_cross_entropy_vjp,
+)
 from .options import LinearCrossEntropyOptions
 from .problem import (
     check_integer,
@@ -367,8 +371,8 @@ class LinearCrossEntropyLoss:
         wrt: str | Sequence[str] | None = None,
     ) -> tuple[Any, Gradients]:
         """Return the loss and its gradients, of input and parameters by default."""
-        loss, vjp = self.vjp(input, target, wrt)
-        return loss, vjp(grad_output)
+        call = {**self._arguments(), "grad_output": grad_output, "wrt": wrt}
+        return linear_cross_entropy_value_and_grad(input, self.linear_weight, target, **call)
 
     def _arguments(self) -> dict[str, Any]:
         return {

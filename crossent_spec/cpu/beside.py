@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
-from .exponential import exp_shared
 from .numbers import rest_limit
-from .rows import beside_the_peak, exponential_sum, peak
+from .rows import beside_the_peak, exponentials, peak, summed
 
 
 @kernel()
-def log_sum(row: Any) -> Any:
-    """The largest logit m, log(Σ exp(x_c − m)) and Σ exp(x_c − m)."""
-    m = peak(row)
-    rest = exponential_sum(row, m, np.uint32(0)) - (1.0 + (m - m))
+def log_sum(x: Any, at: Any, classes: Any, e: Any) -> Any:
+    """The largest logit m, log(Σ exp(x_c − m)) and Σ exp(x_c − m); exp(x_c − m) into ``e``."""
+    m = peak(x, at, classes)
+    exponentials(x, at, classes, m, np.uint32(0), e, 0)
+    rest = summed(e, 0, classes) - (1.0 + (m - m))
     if rest < rest_limit(m):
-        others, peaks = beside_the_peak(row, m, m, np.uint32(0))
+        others, peaks = beside_the_peak(x, at, classes, m, m, np.uint32(0))
         rest = others + (peaks - 1)
     return m, math.log1p(rest), 1.0 + rest
 
@@ -55,12 +55,13 @@ def add_target_and_weight(
     ∂/∂w[c] = Σ_n scale_n·t[n,c]·(lse_n − x_c).  An empty ``out``, or empty ``sums``, is not
     wanted; ``q`` is ``None`` for class indices ``y``.
     """
+    e = np.empty(classes, x.dtype)
     for n in range(begin, end):
         if not keep[n]:
             continue
         at = x_start + (n - begin) * x_step
         row = x[at : at + classes]
-        m, log, _ = log_sum(row)
+        m, log, _ = log_sum(x, at, classes, e)
         s = scale[n]
         q_at = q_start + (n - begin) * q_step
         if out.size > 0:
@@ -111,6 +112,7 @@ def along(
 
     the latter times ``scale``; not wanted if ``out`` is empty.
     """
+    e = np.empty(classes, x.dtype)
     for n in range(begin, end):
         to = out_start + (n - begin) * out_step
         if not keep[n]:
@@ -120,8 +122,7 @@ def along(
                     out[to + c] = 0.0
             continue
         at = x_start + (n - begin) * x_step
-        row = x[at : at + classes]
-        m, _, total = log_sum(row)
+        _, _, total = log_sum(x, at, classes, e)
         v_at = v_start + (n - begin) * v_step
         q_at = q_start + (n - begin) * q_step
         mean = 0.0
@@ -129,7 +130,7 @@ def along(
         weighted = 0.0
         for c in range(classes):
             direction = v[v_at + c]
-            mean += exp_shared(row[c], m, np.uint32(0)) / total * direction
+            mean += e[c] / total * direction
             if q is not None:
                 a = w[c] * (sharp * q[q_at + c] + uniform)
                 weights += a
@@ -145,5 +146,4 @@ def along(
         if out.size > 0:
             factor = scale[n] * weights / total
             for c in range(classes):
-                e = exp_shared(row[c], m, np.uint32(0))
-                out[to + c] = e * factor * (v[v_at + c] - mean)
+                out[to + c] = e[c] * factor * (v[v_at + c] - mean)

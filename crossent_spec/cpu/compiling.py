@@ -10,31 +10,25 @@ import numba
 
 Function = Callable[..., Any]
 
-#: a·b + c may become one rounding; nothing else is rearranged.
-EXACT = {"contract"}
-#: Sums and maxima may be taken in lanes.  NaN and infinities keep their meaning.
-LANES = {"contract", "reassoc", "nsz"}
+#: a·b + c may become one rounding; nothing else is rearranged.  Divisions give infinities and NaN;
+#: indices are the caller's own and in range.
+FLAGS = {
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "fastmath": {"contract"},
+}
 
-#: Divisions give infinities and NaN; indices are the caller's own and in range.
-FLAGS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
-
-def kernel(lanes: bool = False) -> Callable[[Function], Function]:
-    """Compile a function at its first call, and keep the machine code on disk.
-
-    Parameters
-    ----------
-    lanes
-        Whether the function's own sums may be reordered; functions it calls keep their flags.
-    """
+def kernel() -> Callable[[Function], Function]:
+    """Compile a function at its first call, and keep the machine code on disk."""
 
     def decorate(function: Function) -> Function:
-        flags = {**FLAGS, "fastmath": LANES if lanes else EXACT}
         try:
-            compiled = numba.njit(cache=True, **flags)(function)
+            compiled = numba.njit(cache=True, **FLAGS)(function)
         except RuntimeError:
             # No directory that could hold the cache is writable.
-            return numba.njit(**flags)(function)
+            return numba.njit(**FLAGS)(function)
         _depend_on_every_source(compiled)
         return compiled
 

@@ -127,6 +127,8 @@ def evaluate(
         return left[begin:end] if left[begin:end].any() else None
 
     samples.run(part)
+    if not left.any():
+        return Results(losses, gradient)
     # What float32 cannot reduce is still as it was, whatever ``out`` is.
     runs = runs_of(left)
     left[:] = False

@@ -69,8 +69,8 @@ def exp_single(x: Any, low: Any, bias: Any) -> Any:
     n = shifted - ROUNDER32
     r = (x - n * HIGH32) - n * LOW32
     c2, c3, c4, c5, c6 = SINGLE
-    q = c2 + r * (c3 + r * (c4 + r * (c5 + r * c6)))
-    p = np.float32(1.0) + (r + (r * r) * q)
+    one = np.float32(1.0)
+    p = one + r * (one + r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * c6)))))
     # A product, unlike a sum of exponents, leaves NaN a NaN and makes an exponent of 0 a zero.
     return p * from_bits32(np.uint32(np.uint32(bits32(shifted) + bias) << np.uint32(23)))
 

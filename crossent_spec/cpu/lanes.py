@@ -1,6 +1,7 @@
 """Samples side by side in memory: lanes along the samples, for few classes and strided ones.
 
-The three loops of :mod:`.rows`, for a block of samples at a time that stays in cache.
+The three loops of :mod:`.rows`, for a block of samples at a time that stays in cache.  Loops count
+unsigned in flat memory, for the reason given there.
 """
 
 from __future__ import annotations
@@ -15,20 +16,32 @@ from .logarithm import log1p
 from .numbers import beyond, larger, rest_limit
 
 #: Elements of a block.
-BLOCK = 1 << 13
+BLOCK = 1 << 12
 
 
 @kernel()
-def peaks(x: Any, start: Any, step: Any, classes: Any, m: Any) -> None:
+def peaks(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> None:
     """Per lane, the largest logit."""
-    first = x[start : start + m.size]
-    # Not a slice assigned: its error message alone takes seconds to compile.
-    for lane in range(m.size):
-        m[lane] = first[lane]
+    start, count = np.uint64(start), np.uint64(count)
+    for lane in range(count):
+        m[lane] = x[start + lane]
     for c in range(1, classes):
-        line = x[start + c * step : start + c * step + m.size]
-        for lane in range(m.size):
-            m[lane] = larger(m[lane], line[lane])
+        at = start + np.uint64(c) * np.uint64(step)
+        for lane in range(count):
+            m[lane] = larger(m[lane], x[at + lane])
+
+
+@kernel()
+def shifts(count: Any, m: Any, a: Any, b: Any, unit: Any) -> Any:
+    """Per lane, what its exponentials share; tell whether some lane has none."""
+    hard = False
+    for lane in range(np.uint64(count)):
+        hard |= beyond(m[lane])
+    for lane in range(np.uint64(count)):
+        a[lane], b[lane] = shared(m[lane])
+    for lane in range(np.uint64(count)):
+        unit[lane] = own(m[lane])
+    return hard
 
 
 @kernel()
@@ -36,9 +49,11 @@ def sums(
     x: Any,
     start: Any,
     step: Any,
+    count: Any,
     m: Any,
     a: Any,
     b: Any,
+    e: Any,
     base: Any,
     q: Any,
     q_start: Any,
@@ -50,21 +65,36 @@ def sums(
     below: Any,
     weights: Any,
 ) -> None:
-    """Per lane, the sums that :func:`.rows.moments` takes of a row."""
+    """Per lane, the exponentials into ``e`` and the sums that :func:`.rows.moments` takes."""
+    count = np.uint64(count)
     for c in range(w.size):
-        line = x[start + c * step : start + c * step + m.size]
-        for lane in range(m.size):
-            total[lane] += np.float64(exp_shared(line[lane], a[lane], b[lane]))
+        at = np.uint64(start) + np.uint64(c) * np.uint64(step)
+        e_at = np.uint64(c) * count
+        for lane in range(count):
+            e[e_at + lane] = exp_shared(x[at + lane], a[lane], b[lane])
+        for lane in range(count):
+            total[lane] += np.float64(e[e_at + lane])
         if q is not None:
-            truth = q[q_start + c * q_step : q_start + c * q_step + m.size]
-            for lane in range(m.size):
-                share = w[c] * (sharp * np.float64(truth[lane]) + uniform)
+            q_at = np.uint64(q_start) + np.uint64(c) * np.uint64(q_step)
+            for lane in range(count):
+                share = w[c] * (sharp * np.float64(q[q_at + lane]) + uniform)
                 weights[lane] += share
-                below[lane] += share * (np.float64(m[lane]) - np.float64(line[lane]))
+                below[lane] += share * (np.float64(m[lane]) - np.float64(x[at + lane]))
         if base is not None:
             share = base[c]
-            for lane in range(m.size):
-                below[lane] += share * (np.float64(m[lane]) - np.float64(line[lane]))
+            for lane in range(count):
+                below[lane] += share * (np.float64(m[lane]) - np.float64(x[at + lane]))
+
+
+@kernel()
+def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, total: Any) -> Any:
+    """Turn sums of exponentials into those beside the largest; tell whether some are too small."""
+    few = False
+    for lane in range(np.uint64(count)):
+        rest = (total[lane] - np.float64(exp_shared(m[lane], a[lane], b[lane]))) / unit[lane]
+        few |= rest < rest_limit(m[lane])
+        total[lane] = rest
+    return few
 
 
 @kernel()
@@ -82,14 +112,79 @@ def beside_the_peak(x: Any, start: Any, step: Any, classes: Any, m: Any, a: Any,
 
 
 @kernel()
-def gradients(
+def at_targets(
     x: Any,
     start: Any,
     step: Any,
-    a: Any,
-    b: Any,
+    at: Any,
+    count: Any,
+    m: Any,
+    e: Any,
+    y: Any,
+    w: Any,
+    base: Any,
+    sharp: Any,
+    below: Any,
+    weights: Any,
+    own_e: Any,
+    beside: Any,
+    peaked: Any,
+) -> None:
+    """Per lane, add the target's own term, and gather what its gradient needs."""
+    for lane in range(np.uint64(count)):
+        target = np.uint64(y[np.uint64(at) + lane])
+        value = x[np.uint64(start) + target * np.uint64(step) + lane]
+        peaked[lane] = value == m[lane]
+        own_e[lane] = np.float64(e[target * np.uint64(count) + lane])
+        spike = sharp * w[target]
+        # Smoothed wholly, the target's class is one like the others, however far away.
+        if sharp != 0:
+            below[lane] += spike * (np.float64(m[lane]) - np.float64(value))
+        weights[lane] += spike
+        if base is not None:
+            beside[lane] -= base[target]
+
+
+@kernel()
+def finish(
+    at: Any,
+    count: Any,
+    m: Any,
+    keep: Any,
+    below: Any,
+    weights: Any,
+    unit: Any,
+    total: Any,
+    scale: Any,
+    losses: Any,
     factor: Any,
-    s: Any,
+    own_e: Any,
+    beside: Any,
+    peaked: Any,
+) -> None:
+    """Per lane, the loss, the gradient's factor of exponentials, and its value at the target."""
+    at, count = np.uint64(at), np.uint64(count)
+    for lane in range(count):
+        value = below[lane] + weights[lane] * log1p(total[lane], m[lane])
+        losses[at + lane] = value if keep[at + lane] else 0.0
+    if scale.size > 0:
+        for lane in range(count):
+            rest = total[lane]
+            s = scale[at + lane]
+            f = s * weights[lane] / (unit[lane] * (1.0 + rest))
+            factor[lane] = f
+            of_peak = s * beside[lane] - f * unit[lane] * rest
+            other = own_e[lane] * f - s * (weights[lane] - beside[lane])
+            below[lane] = of_peak if peaked[lane] else other
+
+
+@kernel()
+def gradients(
+    e: Any,
+    count: Any,
+    factor: Any,
+    scale: Any,
+    at: Any,
     base: Any,
     q: Any,
     q_start: Any,
@@ -102,23 +197,24 @@ def gradients(
     out_step: Any,
 ) -> None:
     """Gradients of a block: exponential·factor − s·a_c, rounded once."""
+    at, count = np.uint64(at), np.uint64(count)
     for c in range(w.size):
-        line = x[start + c * step : start + c * step + a.size]
-        to = out[out_start + c * out_step : out_start + c * out_step + a.size]
+        e_at = np.uint64(c) * count
+        to = np.uint64(out_start) + np.uint64(c) * np.uint64(out_step)
         if q is not None:
-            truth = q[q_start + c * q_step : q_start + c * q_step + a.size]
-            for lane in range(a.size):
-                g = np.float64(exp_shared(line[lane], a[lane], b[lane])) * factor[lane]
-                share = w[c] * (sharp * np.float64(truth[lane]) + uniform)
-                to[lane] = g - s[lane] * share
+            q_at = np.uint64(q_start) + np.uint64(c) * np.uint64(q_step)
+            for lane in range(count):
+                share = w[c] * (sharp * np.float64(q[q_at + lane]) + uniform)
+                g = np.float64(e[e_at + lane]) * factor[lane]
+                out[to + lane] = g - scale[at + lane] * share
         elif base is not None:
             share = base[c]
-            for lane in range(a.size):
-                g = np.float64(exp_shared(line[lane], a[lane], b[lane])) * factor[lane]
-                to[lane] = g - s[lane] * share
+            for lane in range(count):
+                g = np.float64(e[e_at + lane]) * factor[lane]
+                out[to + lane] = g - scale[at + lane] * share
         else:
-            for lane in range(a.size):
-                to[lane] = np.float64(exp_shared(line[lane], a[lane], b[lane])) * factor[lane]
+            for lane in range(count):
+                out[to + lane] = np.float64(e[e_at + lane]) * factor[lane]
 
 
 @kernel()
@@ -153,44 +249,37 @@ def lanes(
     x_start, x_step
         Position of the first class of sample ``begin``, distance between classes; the next sample
         is the next element.  The same for ``q`` and ``out``.
+
     The others are those of :func:`.rows.rows`; of a block, all samples are ``left`` or none.
     """
     fused = scale.size > 0
     width = min(end - begin, max(32, BLOCK // classes // 16 * 16))
-    m_ = np.empty(width, x.dtype)
-    a_ = np.empty(width, x.dtype)
-    b_ = np.empty(width, np.uint32)
-    doubles = np.empty((6, width), np.float64)
+    m, a, b = np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, np.uint32)
+    e = np.empty(classes * width, x.dtype)
+    total, below, weights = np.empty(width), np.empty(width), np.empty(width)
+    unit, factor = np.empty(width), np.empty(width)
+    own_e, beside = np.empty(width), np.empty(width)
+    peaked = np.empty(width, np.bool_)
     for at in range(begin, end, width):
         count = min(width, end - at)
-        m, a, b = m_[:count], a_[:count], b_[:count]
-        total, below, weights = doubles[0][:count], doubles[1][:count], doubles[2][:count]
-        unit, factor, at_target = doubles[3][:count], doubles[4][:count], doubles[5][:count]
         first = x_start + at - begin
         q_first = q_start + at - begin
-        peaks(x, first, x_step, classes, m)
-        hard = False
-        for lane in range(count):
-            hard |= beyond(m[lane])
-        if hard:
-            left[at : at + count] = True
+        to = out_start + at - begin
+        peaks(x, first, x_step, classes, count, m)
+        if shifts(count, m, a, b, unit):
+            for lane in range(count):
+                left[at + lane] = True
             continue
         for lane in range(count):
-            a[lane], b[lane] = shared(m[lane])
-            unit[lane] = own(m[lane])
-        total[:] = 0.0
-        below[:] = 0.0
-        weights[:] = base_sum
+            total[lane] = 0.0
+            below[lane] = 0.0
+            weights[lane] = base_sum
+            beside[lane] = base_sum
         sums(
-            x, first, x_step, m, a, b, base, q, q_first, q_step, w, sharp, uniform, total, below,
-            weights,
+            x, first, x_step, count, m, a, b, e, base, q, q_first, q_step, w, sharp, uniform,
+            total, below, weights,
         )  # fmt: skip
-        few = False
-        for lane in range(count):
-            rest = (total[lane] - np.float64(exp_shared(m[lane], a[lane], b[lane]))) / unit[lane]
-            few |= rest < rest_limit(m[lane])
-            total[lane] = rest
-        if few:
+        if rests(count, m, a, b, unit, total):
             for lane in range(count):
                 if total[lane] < rest_limit(m[lane]):
                     others, same = beside_the_peak(
@@ -198,43 +287,23 @@ def lanes(
                     )
                     total[lane] = others / unit[lane] + (same - 1)
         if y is not None:
-            for lane in range(count):
-                target = y[at + lane]
-                spike = sharp * w[target]
-                distance = np.float64(m[lane]) - np.float64(x[first + target * x_step + lane])
-                below[lane] += spike * distance if sharp != 0 else 0.0
-                weights[lane] += spike
-                at_target[lane] = distance
-        for lane in range(count):
-            losses[at + lane] = below[lane] + weights[lane] * log1p(total[lane], m[lane])
-        if fused:
-            to = out_start + at - begin
-            s = scale[at : at + count]
-            for lane in range(count):
-                factor[lane] = s[lane] * weights[lane] / (unit[lane] * (1.0 + total[lane]))
-            if y is not None:
-                for lane in range(count):
-                    target = y[at + lane]
-                    beside = 0.0 if base is None else base_sum - base[target]
-                    if at_target[lane] == 0.0:
-                        rest = total[lane]
-                        g = s[lane] * (beside - weights[lane] * (rest / (1.0 + rest)))
-                    else:
-                        e = np.float64(
-                            exp_shared(x[first + target * x_step + lane], a[lane], b[lane])
-                        )
-                        g = e * factor[lane] - s[lane] * (weights[lane] - beside)
-                    at_target[lane] = g
-            gradients(
-                x, first, x_step, a, b, factor, s, base, q, q_first, q_step, w, sharp, uniform,
-                out, to, out_step,
+            at_targets(
+                x, first, x_step, at, count, m, e, y, w, base, sharp, below, weights, own_e,
+                beside, peaked,
             )  # fmt: skip
-            if y is not None:
-                for lane in range(count):
-                    out[to + y[at + lane] * out_step + lane] = at_target[lane]
+        finish(
+            at, count, m, keep, below, weights, unit, total, scale, losses, factor, own_e, beside,
+            peaked,
+        )  # fmt: skip
+        if not fused:
+            continue
+        gradients(
+            e, count, factor, scale, at, base, q, q_first, q_step, w, sharp, uniform, out, to,
+            out_step,
+        )  # fmt: skip
         for lane in range(count):
             if not keep[at + lane]:
-                losses[at + lane] = 0.0
-                if fused:
-                    for c in range(classes):
-                        out[out_start + at - begin + lane + c * out_step] = 0.0
+                for c in range(classes):
+                    out[to + lane + c * out_step] = 0.0
+            elif y is not None:
+                out[to + lane + y[at + lane] * out_step] = below[lane]

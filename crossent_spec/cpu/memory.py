@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ def stored(array: Array) -> Array:
     return array.view(storage(array.dtype))
 
 
+@cache
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the element type that stands for a dtype in kernels."""
     return np.dtype({"float16": "int16", "bfloat16": "uint16"}.get(dtype.name, dtype.name))
@@ -48,6 +50,10 @@ def flat(array: Array, writeable: bool = False) -> Flat:
     if array.size == 0:
         return Flat(np.empty(0, array.dtype), 0, (0,) * array.ndim)
     steps = tuple(step // size for step in array.strides)
+    if array.flags.c_contiguous:
+        memory = array.reshape(-1)
+        memory.flags.writeable = writeable
+        return Flat(memory, 0, steps)
     lowest = array[tuple(slice(None, None, -1) if step < 0 else slice(None) for step in steps)]
     spans = [step * (count - 1) for step, count in zip(steps, array.shape, strict=True)]
     extent = 1 + sum(abs(span) for span in spans)

@@ -11,106 +11,76 @@ from .numbers import narrow, widen
 
 
 @kernel()
-def load(
-    begin: Any,
-    end: Any,
-    positions: Any,
-    classes: Any,
-    x: Any,
+def _copy(
+    count: Any,
+    length: Any,
+    source: Any,
     start: Any,
-    steps: Any,
+    along: Any,
+    across: Any,
     to: Any,
-    to_steps: Any,
+    to_start: Any,
+    to_along: Any,
+    to_across: Any,
 ) -> None:
-    """Copy the samples from ``begin`` to ``end``, sample n·D + d being position d of batch item n.
+    """Copy ``count`` lines of ``length`` numbers, in the order that is quickest.
 
-    Parameters
-    ----------
-    x, start, steps
-        Flat memory, position of its first element, distances along batch, classes, positions.
-    to, to_steps
-        Flat memory from 0 on, distances along samples and classes.
+    Counted unsigned and by addition: see :mod:`.rows`.
     """
-    if to_steps[1] == 1:
-        for sample in range(begin, end):
-            n = sample // positions
-            at = start + n * steps[0] + (sample - n * positions) * steps[2]
-            line = to[(sample - begin) * to_steps[0] : (sample - begin) * to_steps[0] + classes]
-            if steps[1] == 1:
-                row = x[at : at + classes]
-                for c in range(classes):
-                    line[c] = widen(row[c])
-            else:
-                for c in range(classes):
-                    line[c] = widen(x[at + c * steps[1]])
-        return
-    n = begin // positions
-    d = begin - n * positions
-    done = 0
-    while done < end - begin:
-        count = min(positions - d, end - begin - done)
-        at = start + n * steps[0] + d * steps[2]
-        if steps[2] == 1:
-            for c in range(classes):
-                row = x[at + c * steps[1] : at + c * steps[1] + count]
-                line = to[done + c * to_steps[1] : done + c * to_steps[1] + count]
-                for lane in range(count):
-                    line[lane] = widen(row[lane])
+    at, place = np.uint64(start), np.uint64(to_start)
+    along, across = np.uint64(along), np.uint64(across)
+    to_along, to_across = np.uint64(to_along), np.uint64(to_across)
+    for _ in range(count):
+        if along == 1 and to_along == 1:
+            for i in range(np.uint64(length)):
+                to[place + i] = narrow(widen(source[at + i]), to[place])
         else:
-            for lane in range(count):
-                for c in range(classes):
-                    to[done + lane + c * to_steps[1]] = widen(
-                        x[at + lane * steps[2] + c * steps[1]]
-                    )
-        done += count
-        n += 1
-        d = 0
+            near, far = at, place
+            for _ in range(length):
+                to[far] = narrow(widen(source[near]), to[far])
+                near += along
+                far += to_along
+        at += across
+        place += to_across
 
 
 @kernel()
-def store(
+def move(
     begin: Any,
     end: Any,
     positions: Any,
     classes: Any,
-    out: Any,
+    source: Any,
     start: Any,
     steps: Any,
-    source: Any,
-    source_steps: Any,
+    to: Any,
+    to_start: Any,
+    to_steps: Any,
 ) -> None:
-    """Copy back what :func:`load` brought, each number rounded to the type it is stored in."""
-    if source_steps[1] == 1:
-        for sample in range(begin, end):
-            n = sample // positions
-            at = start + n * steps[0] + (sample - n * positions) * steps[2]
-            first = (sample - begin) * source_steps[0]
-            line = source[first : first + classes]
-            if steps[1] == 1:
-                row = out[at : at + classes]
-                for c in range(classes):
-                    row[c] = narrow(np.float64(line[c]), row[c])
-            else:
-                for c in range(classes):
-                    out[at + c * steps[1]] = narrow(np.float64(line[c]), out[at])
-        return
+    """Copy samples; each number is rounded once, if at all, to the type it is stored in.
+
+    Parameters
+    ----------
+    begin, end
+        Samples: n·D + d is position d of batch item n.
+    source, start, steps
+        Flat memory, the place of sample 0 and class 0, distances along batch, classes, positions.
+    to, to_start, to_steps
+        The same of where they go.
+    """
     n = begin // positions
     d = begin - n * positions
-    done = 0
-    while done < end - begin:
-        count = min(positions - d, end - begin - done)
+    done = begin
+    while done < end:
+        count = min(positions - d, end - done)
         at = start + n * steps[0] + d * steps[2]
-        if steps[2] == 1:
-            for c in range(classes):
-                row = out[at + c * steps[1] : at + c * steps[1] + count]
-                line = source[done + c * source_steps[1] : done + c * source_steps[1] + count]
-                for lane in range(count):
-                    row[lane] = narrow(np.float64(line[lane]), row[lane])
+        place = to_start + n * to_steps[0] + d * to_steps[2]
+        if steps[2] == 1 and to_steps[2] == 1:
+            _copy(classes, count, source, at, 1, steps[1], to, place, 1, to_steps[1])
         else:
-            for lane in range(count):
-                for c in range(classes):
-                    value = np.float64(source[done + lane + c * source_steps[1]])
-                    out[at + lane * steps[2] + c * steps[1]] = narrow(value, out[at])
+            _copy(
+                count, classes, source, at, steps[1], steps[2], to, place, to_steps[1], to_steps[2]
+            )
         done += count
         n += 1
         d = 0

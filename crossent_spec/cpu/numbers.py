@@ -53,8 +53,20 @@ def larger(_context: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def prefetch(_context: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
-    """Ask for the cache line of an element that will be read soon; it need not exist."""
+def plus(_context: Any, a: Any, b: Any) -> Any:
+    """A + b that may be taken in another order with others: a sum, in lanes."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments, flags=("reassoc", "nsz", "contract"))
+
+    return (a(a, b), code) if a == b == types.float64 else None
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(_context: Any, array: Any, index: Any, write: Any) -> Any:  # noqa: ARG001
+    """Ask for the cache line of an element soon read, or written; there need not be one."""
+    # A literal, as the instruction wants it.
+    kind = int(isinstance(write, types.BooleanLiteral) and write.literal_value)
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -65,11 +77,11 @@ def prefetch(_context: Any, array: Any, index: Any) -> Any:  # noqa: ARG001
             [address.type],
             ir.FunctionType(ir.VoidType(), [address.type, number, number, number]),
         )
-        # To read, into the second level, as data.
-        builder.call(function, [address, number(0), number(2), number(1)])
+        # Into the second level, as data.
+        builder.call(function, [address, number(kind), number(2), number(1)])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), code
+    return types.void(array, types.intp, write), code
 
 
 def beyond(m: Any) -> Any:

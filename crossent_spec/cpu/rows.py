@@ -1,7 +1,7 @@
 """Samples whose classes lie side by side in memory: one row at a time, in lanes along the classes.
 
-Three loops over a row that stays in cache: the largest logit m; the exponentials' sum; the
-gradient, whose exponentials are computed anew, which is cheaper than to store and load them.  With
+Three loops over a row that stays in cache: the largest logit m; the exponentials and their sum; the
+gradient.  With
 a_c = w_c·t_c the coefficients of the (smoothed) target, A = Σ a_c and R = Σ exp(x_c − m) − 1,
 
     l = Σ_c a_c·(m − x_c) + A·log(1 + R),      ∂l/∂x_c = exp(x_c − m)·A/(1 + R) − a_c,
@@ -19,89 +19,117 @@ import numpy as np
 
 from .compiling import kernel
 from .exponential import exp_shared, own, shared
-from .numbers import beyond, larger, prefetch, rest_limit
+from .numbers import beyond, larger, plus, prefetch, rest_limit
 
-#: Classes between two looks at the next row.
-BLOCK = 1024
+#: Of a long row, so many classes' exponentials are computed between two looks ahead.  The processor
+#: looks ahead by itself in shorter rows.
+LONG, BLOCK = 4096, 256
 #: Elements of a cache line.
 LINE = 16
 
-# Kernels of dense targets take the same five arguments: base (class indices with smoothing) and q
+# A loop counts from ``at`` in flat memory, and unsigned: a slice costs as much as forty elements,
+# and an index that could be negative keeps the compiler from vectorising.
+#
+# Kernels of dense targets take the same arguments: base (class indices with smoothing) and q
 # (probabilities), None where absent, and w, sharp, uniform: a_c = w_c·(sharp·q_c + uniform).
 
 
-@kernel(lanes=True)
-def peak(x: Any) -> Any:
+@kernel()
+def peak(x: Any, at: Any, n: Any) -> Any:
     """The largest logit."""
-    m = x[0]
-    for i in range(x.size):
-        m = larger(m, x[i])
+    at = np.uint64(at)
+    m = x[at]
+    for i in range(np.uint64(n)):
+        m = larger(m, x[at + i])
     return m
 
 
-@kernel(lanes=True)
-def exponential_sum(x: Any, a: Any, b: Any) -> Any:
-    """Sum of the exponentials, times the row's factor."""
+@kernel()
+def exponentials(x: Any, at: Any, n: Any, a: Any, b: Any, e: Any, e_at: Any) -> None:
+    """Exponentials of logits, times the row's factor.
+
+    A loop of its own: float32 alone fills twice as many lanes as beside a sum in float64.
+    """
+    at, e_at = np.uint64(at), np.uint64(e_at)
+    for i in range(np.uint64(n)):
+        e[e_at + i] = exp_shared(x[at + i], a, b)
+
+
+@kernel()
+def summed(e: Any, at: Any, n: Any) -> Any:
+    """Sum in float64."""
+    at = np.uint64(at)
     total = 0.0
-    for i in range(x.size):
-        total += np.float64(exp_shared(x[i], a, b))
+    for i in range(np.uint64(n)):
+        total = plus(total, np.float64(e[at + i]))
     return total
 
 
-@kernel(lanes=True)
+@kernel()
 def moments(
-    x: Any, m: Any, a: Any, b: Any, base: Any, q: Any, w: Any, sharp: Any, uniform: Any
+    x: Any,
+    at: Any,
+    n: Any,
+    m: Any,
+    base: Any,
+    q: Any,
+    q_at: Any,
+    w: Any,
+    sharp: Any,
+    uniform: Any,
 ) -> Any:
-    """Sum of the exponentials, Σ a_c·(m − x_c) and, for probabilities, Σ a_c."""
-    total = 0.0
+    """Σ a_c·(m − x_c) and, for probabilities, Σ a_c."""
+    at, q_at = np.uint64(at), np.uint64(q_at)
     below = 0.0
     weights = 0.0
-    for i in range(x.size):
-        total += np.float64(exp_shared(x[i], a, b))
-        distance = m - np.float64(x[i])
+    for i in range(np.uint64(n)):
+        distance = m - np.float64(x[at + i])
         if q is not None:
-            share = w[i] * (sharp * np.float64(q[i]) + uniform)
-            weights += share
-            below += share * distance
+            share = w[i] * (sharp * np.float64(q[q_at + i]) + uniform)
+            weights = plus(weights, share)
+            below = plus(below, share * distance)
         if base is not None:
-            below += base[i] * distance
-    return total, below, weights
+            below = plus(below, base[i] * distance)
+    return below, weights
 
 
-@kernel(lanes=True)
-def beside_the_peak(x: Any, m: Any, a: Any, b: Any) -> Any:
+@kernel()
+def beside_the_peak(x: Any, at: Any, n: Any, m: Any, a: Any, b: Any) -> Any:
     """Sum of the exponentials of all logits that are not the largest, and how many are."""
+    at = np.uint64(at)
     total = 0.0
     count = 0
-    for i in range(x.size):
-        other = x[i] != m
-        total += np.float64(exp_shared(x[i], a, b)) if other else 0.0
+    for i in range(np.uint64(n)):
+        other = x[at + i] != m
+        total = plus(total, np.float64(exp_shared(x[at + i], a, b)) if other else 0.0)
         count += 0 if other else 1
     return total, count
 
 
 @kernel()
 def gradients(
-    x: Any,
-    a: Any,
-    b: Any,
+    e: Any,
+    n: Any,
     factor: Any,
     s: Any,
     base: Any,
     q: Any,
+    q_at: Any,
     w: Any,
     sharp: Any,
     uniform: Any,
     out: Any,
+    out_at: Any,
 ) -> None:
     """Gradient of a row: exponential·factor − s·a_c, rounded once."""
-    for i in range(out.size):
-        g = np.float64(exp_shared(x[i], a, b)) * factor
+    q_at, out_at = np.uint64(q_at), np.uint64(out_at)
+    for i in range(np.uint64(n)):
+        g = np.float64(e[i]) * factor
         if q is not None:
-            g -= s * (w[i] * (sharp * np.float64(q[i]) + uniform))
+            g -= s * (w[i] * (sharp * np.float64(q[q_at + i]) + uniform))
         if base is not None:
             g -= s * base[i]
-        out[i] = g
+        out[out_at + i] = g
 
 
 @kernel()
@@ -150,57 +178,50 @@ def rows(
         ∂result/∂l_n; empty for the losses alone.
     """
     fused = scale.size > 0
+    block = BLOCK if classes >= LONG else classes
+    e = np.empty(classes if fused else block, x.dtype)
     for n in range(begin, end):
         at = x_start + (n - begin) * x_step
-        row = x[at : at + classes]
+        q_at = q_start + (n - begin) * q_step
+        to = out_start + (n - begin) * out_step
         if not keep[n]:
             losses[n] = 0.0
             if fused:
-                to = out_start + (n - begin) * out_step
-                out[to : to + classes] = 0
+                for i in range(classes):
+                    out[to + i] = 0.0
             continue
-        m = peak(row)
+        m = peak(x, at, classes)
         if beyond(m):
             left[n] = True
             continue
         top = np.float64(m)
-        q_at = q_start + (n - begin) * q_step
-        probabilities = None if q is None else q[q_at : q_at + classes]
         a, b = shared(m)
+        total = 0.0
+        for first in range(0, classes, block):
+            last = min(first + block, classes)
+            if block < classes:
+                # What comes next is fetched meanwhile: this row's gradient, and the next row.
+                for i in range(first, last, LINE):
+                    prefetch(x, at + x_step + i, False)
+                if fused:
+                    for i in range(first, last, LINE):
+                        prefetch(out, to + i, True)
+            e_at = first if fused else 0
+            exponentials(x, at + first, last - first, a, b, e, e_at)
+            total += summed(e, e_at, last - first)
         below = 0.0
         weights = base_sum
-        total = 0.0
-        follows = at + x_step if n + 1 < end else at
-        for first in range(0, classes, BLOCK):
-            last = min(first + BLOCK, classes)
-            for i in range(follows + first, follows + last, LINE):
-                prefetch(x, i)
-            if q is None and base is None:
-                total += exponential_sum(row[first:last], a, b)
-            else:
-                part = moments(
-                    row[first:last],
-                    top,
-                    a,
-                    b,
-                    None if base is None else base[first:last],
-                    None if probabilities is None else probabilities[first:last],
-                    w[first:last],
-                    sharp,
-                    uniform,
-                )
-                total += part[0]
-                below += part[1]
-                weights += part[2]
+        if q is not None or base is not None:
+            below, added = moments(x, at, classes, top, base, q, q_at, w, sharp, uniform)
+            weights += added
         unit = own(m)
         rest = (total - np.float64(exp_shared(m, a, b))) / unit
         if rest < rest_limit(m):
-            others, peaks = beside_the_peak(row, m, a, b)
+            others, peaks = beside_the_peak(x, at, classes, m, a, b)
             rest = others / unit + (peaks - 1)
         target = top
-        spike = 0.0
         if y is not None:
-            target = np.float64(row[y[n]])
+            target = np.float64(x[at + y[n]])
             spike = sharp * w[y[n]]
             # Smoothed wholly, the target's class is one like the others, however far away.
             below += spike * (top - target) if sharp != 0 else 0.0
@@ -208,8 +229,6 @@ def rows(
         losses[n] = below + weights * math.log1p(rest)
         if fused:
             s = scale[n]
-            to = out_start + (n - begin) * out_step
-            gradient = out[to : to + classes]
             factor = s * weights / (unit * (1.0 + rest))
             at_target = 0.0
             if y is not None:
@@ -217,8 +236,7 @@ def rows(
                 if target == top:
                     at_target = s * (beside - weights * (rest / (1.0 + rest)))
                 else:
-                    e = np.float64(exp_shared(row[y[n]], a, b))
-                    at_target = e * factor - s * (weights - beside)
-            gradients(row, a, b, factor, s, base, probabilities, w, sharp, uniform, gradient)
+                    at_target = np.float64(e[y[n]]) * factor - s * (weights - beside)
+            gradients(e, classes, factor, s, base, q, q_at, w, sharp, uniform, out, to)
             if y is not None:
-                gradient[y[n]] = at_target
+                out[to + y[n]] = at_target

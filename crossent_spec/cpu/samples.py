@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import threads
 from .memory import Flat, flat, read_only, stored
-from .moving import load, store
+from .moving import move
 
 Array = NDArray[Any]
 #: Memory, start and step of every array, one after the other.
@@ -135,6 +135,7 @@ class Samples:
         """Evaluate the samples from ``begin`` to ``end``."""
         size = (end - begin) * self.classes
         layout = (self.classes, 1) if self.in_rows else (1, end - begin)
+        steps = (self.positions * layout[0], layout[1], layout[0])
         memory = threads.scratch(size * len(self.arrays), self.working)
         written = len(self.arrays) - 1
         views: Views = []
@@ -148,9 +149,9 @@ class Samples:
                 views += [array.memory, start, array.steps[2 if self.in_rows else 1]]
             else:
                 if number != written:
-                    load(
+                    move(
                         begin, end, self.positions, self.classes, array.memory, array.start,
-                        array.steps, held, layout,
+                        array.steps, held, -begin * layout[0], steps,
                     )  # fmt: skip
                     if number == 0 and self.mult != 1.0:
                         held *= self.mult
@@ -161,10 +162,10 @@ class Samples:
         if out is None or self.direct[written]:
             return
         for first, last in [(0, end - begin)] if left is None else runs_of(~left):
-            source = memory[written * size + first * layout[0] :]
-            store(
-                begin + first, begin + last, self.positions, self.classes, out.memory, out.start,
-                out.steps, source, layout,
+            held = memory[written * size :]
+            move(
+                begin + first, begin + last, self.positions, self.classes, held,
+                -begin * layout[0], steps, out.memory, out.start, out.steps,
             )  # fmt: skip
 
 

@@ -50,13 +50,15 @@ def in_parts(work: Callable[[int, int], None], count: int, part: int) -> None:
     parts = -(-count // max(1, part))
     helpers = min(thread_count(), parts) - 1
     numbers = itertools.count()
+    # Emptied at the end: a cancelled task, which stays queued, must keep no arrays alive.
+    works = [work]
 
     def take() -> None:
         # next() of a count is atomic.
         for number in iter(lambda: next(numbers), None):
             if number >= parts:
                 return
-            work(count * number // parts, count * (number + 1) // parts)
+            works[0](count * number // parts, count * (number + 1) // parts)
 
     if helpers < 1:
         take()
@@ -72,6 +74,7 @@ def in_parts(work: Callable[[int, int], None], count: int, part: int) -> None:
             # One that has not begun has nothing left to do.
             if not future.cancel():
                 future.result()
+        works.clear()
 
 
 def _shared_pool() -> ThreadPoolExecutor:

@@ -59,7 +59,11 @@ def convert(matrix: Array, out: Array) -> None:
     source = stored(matrix).view()
     source.flags.writeable = False
 
+    operands = [source, out]
+
     def work(begin: int, end: int) -> None:
-        widened(begin, end, source, out)
+        widened(begin, end, *operands)
 
     threads.in_parts(work, len(out), max(1, PART // max(1, out.shape[1])))
+    # A helper that came too late may still hold ``work``, but not the memory.
+    operands.clear()

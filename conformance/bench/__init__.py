@@ -1,0 +1,1 @@
+"""How fast the library is, beside what bounds it and beside its peers: ``crossent bench``."""
