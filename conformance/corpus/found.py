@@ -1,4 +1,8 @@
-"""Cases that seeded faults showed to be missing, each for a fault that no other case kills."""
+"""Cases that were found to be missing.
+
+By seeded faults, each for a fault that no other case kills; and by searches, for what `crossent
+fuzz` found in a framework or in the suite.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,19 @@ WRAPPING = (-252, 260, -65532, 65540, 4 - 2**32, 2**32 + 4)
 #: where the maximum is taken without it.
 LAST_ON_TOP = {33: 21, 65: 11, 129: 108, 257: 152}
 
+#: What searches found: mistakes of the suite, and departures of PyTorch 2.13.0.
+SEARCHED = (
+    "ce/index/1x1/f32/sum,ignored=first,logits=neginf-row",
+    "linear/index/2x1-1/f32/default,ignored=some,logits=nan",
+    "ce/prob/4x8/f32/default,smoothing=0.192,logits=wide,probs=outside,seed=1",
+    "linear/index/0x2-3x2/f32/sum,ignored=first,logits=nan-ignored",
+    "ce/index/2x2x7/f32/default,bad=weight-2d",
+    "linear/index/2x2-2x7/f32/default,bad=weight-2d",
+    "linear/prob/1x1-1/f32/default,script=twice,options=auto",
+    "linear/index/1x1-1/f32/default,smoothing=0.1,script=twice,options=auto",
+    "ce/index/1x2/f32/default,smoothing=1.0,logits=neginf-target",
+)
+
 
 def cases() -> Iterator[Case]:
     """All families."""
@@ -20,6 +37,7 @@ def cases() -> Iterator[Case]:
     yield from square()
     yield from far_classes()
     yield from masked()
+    yield from map(Case.parse, SEARCHED)
 
 
 def wrapping() -> Iterator[Case]:

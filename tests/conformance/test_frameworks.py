@@ -13,6 +13,7 @@ import pytest
 from conformance import adapters, runner
 from conformance.case import Case
 from conformance.corpus import corpus
+from conformance.corpus.found import SEARCHED
 from conformance.driver import Program
 from conformance.result import HARMLESS, Result
 
@@ -49,6 +50,12 @@ HALF_OVERFLOW = Departure(
         and any(f"is {value}" in result.message for value in ("inf", "-inf", "nan"))
     ),
 )
+WEIGHT_MATRIX = Departure(
+    "002",
+    "weight: should be a 1D Tensor assigning weight to each of the classes",
+    "accepts-invalid",
+    lambda case, _: case.bad == "weight-2d" and len(case.sample_shape) > 1,
+)
 
 KNOWN = {
     "torch": [
@@ -61,6 +68,15 @@ KNOWN = {
             lambda case, _: case.bad == "weight-dtype" and case.target == "prob",
         ),
         HALF_OVERFLOW,
+        WEIGHT_MATRIX,
+        Departure(
+            "002",
+            "the targets become a mixture of the original ground truth and a uniform distribution",
+            "fail",
+            lambda case, result: (
+                case.smoothing == 1.0 and case.logits == "neginf-target" and "nan" in result.message
+            ),
+        ),
     ],
     "torch-linear": [
         SMOOTHING_RANGE,
@@ -81,8 +97,12 @@ KNOWN = {
             "000",
             "any second backward() call raises (even with retain_graph=True)",
             "accepts-invalid",
-            lambda case, _: case.script == "twice" and case.reduction == "none",
+            lambda case, _: (
+                case.script == "twice"
+                and (case.reduction == "none" or case.target == "prob" or bool(case.smoothing))
+            ),
         ),
+        WEIGHT_MATRIX,
     ],
     "unit-scaling": [
         Departure(
@@ -113,7 +133,9 @@ def representative(name: str) -> list[Case]:
     quick = set(corpus(quick=True))
     telling = [case for case in mine if case.bad != "no" or case.script == "twice"]
     halves = [case for case in mine if case.dtype == "f16" and case.shape[0] in (200, 4096)]
-    return list(dict.fromkeys([*(case for case in mine if case in quick), *telling, *halves]))
+    searched = [case for case in mine if case.id in SEARCHED]
+    some = [case for case in mine if case in quick]
+    return list(dict.fromkeys([*some, *telling, *halves, *searched]))
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -143,10 +165,10 @@ def test_the_embedded_implementation_conforms():
     assert run.exit_code == 0
     passed = sum(result.verdict == "pass" for result in run.results)
     assert passed > 0.98 * len(run.results)
-    # It rounds float64 once: no loss of given logits in another dtype is off by more than half a
-    # unit.
+    # Its arithmetic in float32 keeps every loss of given logits within a unit of the correctly
+    # rounded one, unless probabilities below zero make terms cancel.
     for result in run.results:
         losses = [output.ulps for output in result.outputs if output.name == "loss"]
         case = Case.parse(result.case)
-        if case.dtype != "f64" and case.system != "linear":
-            assert all(ulps <= 0.51 for ulps in losses), result.case
+        if case.dtype != "f64" and case.system != "linear" and case.probs != "outside":
+            assert all(ulps <= 1.5 for ulps in losses), result.case
