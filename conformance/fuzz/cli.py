@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.progress import TextColumn
 
-from conformance import report, runner
+from conformance import expected, report, runner
 from conformance.case import SYSTEMS
 from conformance.driver import Program, Unavailable
 from conformance.result import HARMLESS, Result
@@ -80,6 +80,13 @@ from conformance.terminal import (
     help="Judge this example, and draw none; may be repeated.",
 )
 @click.option(
+    "--expect",
+    "expect_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Pass over the failures that a file of `run --write-expect` names.",
+)
+@click.option(
     "--write-candidate",
     "candidates",
     metavar="FOLDER",
@@ -134,6 +141,7 @@ def _search(
     patterns: Sequence[str],
     database: Path | None,
     replay: Sequence[str],
+    expect_file: Path | None,
 ) -> tuple[Any, int]:
     from conformance.fuzz import strategies
     from conformance.fuzz.example import parse
@@ -145,6 +153,10 @@ def _search(
         asked = [parse(text) for text in replay]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--replay") from None
+    try:
+        known = expected.read(expect_file) if expect_file else []
+    except expected.BadExpectFile as error:
+        raise Refused(f"--expect: {error}") from None
     start = secrets.randbelow(10**6) if seed is None else seed
     store = Store(database or default_folder(), program.name)
     with (
@@ -165,6 +177,7 @@ def _search(
             referee,
             strategies.examples(referee.systems),
             store=store,
+            expected=lambda result: any(entry.covers(result) for entry in known),
             accepts=wanted(patterns, _matches),
             on_example=on_example,
         )

@@ -51,6 +51,20 @@ def test_replay_judges_what_it_is_told(tmp_path):
     assert "nothing fails" in good.output
 
 
+def test_expected_failures_are_passed_over(monkeypatch, tmp_path):
+    monkeypatch.setenv("CROSSENT_FAULT", "scaled")
+    case = "ce/index/2x3/f32/mean"
+    options = (STRENGTH, "--replay", case, "--database", tmp_path / "found")
+    assert fuzz(*options).exit_code == 1
+    file = tmp_path / "expected.toml"
+    file.write_text('[[expect]]\ncase = "ce/index/*"\nreason = "known"\n')
+    assert fuzz(*options, "--expect", file).exit_code == 0
+    file.write_text('[[expect]]\nverdict = "fail"\n')
+    refused = fuzz(*options, "--expect", file)
+    assert refused.exit_code == 2
+    assert "--expect: " in refused.output
+
+
 def test_a_failure_comes_with_its_script(monkeypatch, tmp_path):
     """The embedded implementation is right, so what is wrong is the expectation, on purpose."""
     monkeypatch.setattr(referee, "examine_case", _expecting_too_much)
