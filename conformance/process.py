@@ -64,6 +64,7 @@ class Process:
         self._limit = 0
         self._parts: list[bytes] = []
         self._tail = b""
+        self._spoken_to = False
         stdin, stdout, stderr = self._popen.stdin, self._popen.stdout, self._popen.stderr
         assert stdin is not None
         assert stdout is not None
@@ -86,9 +87,12 @@ class Process:
     def send(self, line: bytes, limit: int) -> None:
         """Hand over a line to be written, to which a line of ``limit`` bytes may be the reply.
 
-        What stderr said before is forgotten.
+        What stderr said between two lines is forgotten, not what it said at the start: a process
+        may say why it cannot run, and be gone, before it is spoken to.
         """
-        self._tail = b""
+        if self._spoken_to:
+            self._tail = b""
+        self._spoken_to = True
         self._limit = limit
         self._outgoing.put(line)
 

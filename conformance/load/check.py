@@ -20,7 +20,8 @@ class Size:
     children
         Forked children.
     samples
-        Samples of the problem that runs out of memory, of 256 classes.
+        Samples of the problem that runs out of memory, of 256 classes: so many that their gradient
+        is more than the 32 MiB that malloc may keep for later.
     steps
         Memory limits that are tried.
     headroom
@@ -32,13 +33,13 @@ class Size:
     threads: int = 16
     rounds: int = 40
     children: int = 32
-    samples: int = 8_000
+    samples: int = 40_000
     steps: int = 50
     headroom: int = 1 << 30
     kills: int = 50
 
 
-SMALL = Size(4, 3, 4, 4_000, 8, 1 << 28, 4)
+SMALL = Size(4, 3, 4, 40_000, 6, 1 << 28, 4)
 
 
 class Failed(Exception):  # noqa: N818 - what a check found
