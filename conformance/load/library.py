@@ -248,7 +248,7 @@ def memory(size: Size) -> tuple[str, str]:
     }
     # Not the linear loss: OpenBLAS ends the process where it gets no memory for a product.
     alone, whole = digests(made), digests(large)
-    step = 2 * logits.nbytes // size.steps
+    step = 8 * logits.nbytes // size.steps
     outcomes = []
     for number in range(size.steps):
         for name, call in large.items():
