@@ -7,6 +7,8 @@ what is open                          readings
 ==================================== ===========================================================
 0·log 0: a class of coefficient 0     IEEE (0·∞ = NaN), or the limit (such a term is 0)
 with the logit -inf
+smoothing of 1 where the target's     the mixture's coefficients, 1/C each (∞), or two terms of
+logit is -inf                         which one is (1 − ε)·log p = 0·∞ = NaN
 an ignored sample that holds NaN or   the sample is absent, or IEEE (l_n·1{...} = NaN·0 = NaN)
 an infinity
 +inf among the logits of a sample     quotients of shifted exponentials (all NaN), or the
@@ -61,6 +63,8 @@ def find(case: Case, s: Symbols, given: Array) -> frozenset[str]:
             found.add("empty-mean")
     if ignored_nan(s, given).any():
         found.add("ignored-nan")
+    if _impossible_and_smoothed(s).any():
+        found.add("wholly-smoothed")
     if case.system == "unit" and s.reduction == "mean" and not s.keep.all():
         found.add("unit-mean")
     return frozenset(found)
@@ -103,6 +107,13 @@ def evaluate(
                 f"gradient of an empty mean is {name}",
                 {key: number(np.full(np.shape(array), value)) for key, array in plain.items()},
             )
+    if "wholly-smoothed" in found and "loss" in plain:
+        nan = number(np.asarray(np.nan))[()]
+        losses = np.where(_impossible_and_smoothed(_in_float(s)), nan, formulas.unreduced(s))
+        yield (
+            "(1 − ε)·log 0 = NaN (0·∞)",
+            {"loss": formulas.reduced(losses, formulas.denominator(s), s.reduction)},
+        )
     if "unit-mean" in found and "loss" in plain:
         kept = 0 * s.epsilon + int(s.keep.sum())
         yield (
@@ -117,6 +128,7 @@ _PLAIN = {
     "ignored-nan": "ignored sample is absent",
     "infinite-logit": "shifted: NaN",
     "unit-mean": "mean over all elements of the output",
+    "wholly-smoothed": "targets mixed first",
     "zero-log-zero": "0·log 0 = NaN (IEEE)",
 }
 
@@ -130,6 +142,14 @@ def _zero_times_log_zero(s: Symbols) -> NDArray[np.bool_]:
         # The formula of class indices has no term but the target's.
         open_ &= np.arange(s.x.shape[1])[:, None] == s.y[:, None, :]
     return np.asarray(open_)
+
+
+def _impossible_and_smoothed(s: Symbols) -> NDArray[np.bool_]:
+    """Mark samples whose index target counts no more than any class, and has the logit -inf."""
+    if s.y is None or s.epsilon != 1:
+        return np.zeros(s.keep.shape, dtype=bool)
+    own = np.take_along_axis(s.x, s.y[:, None, :], axis=1)[:, 0, :]
+    return np.asarray(np.isneginf(own) & s.keep)
 
 
 def _finite_limit(plain: Any, limit: Any) -> Any:
