@@ -132,7 +132,8 @@ class Chunks:
             own = None if scale is None else scale[part]
             losses[part] = self._chunk(part, logits[: end - begin], own, found)
         if "weight" in found and scale is not None:
-            found["weight"] += engine.weight_in_denominator(self.problem, scale, losses)
+            with np.errstate(all="ignore"):
+                found["weight"] += engine.weight_in_denominator(self.problem, scale, losses)
         arguments = {**self.arguments, "target": self.problem.targets.original}
         return losses, {
             name: gradient.reshape(arguments[name].shape) if name in arguments else gradient

@@ -170,16 +170,37 @@ def _losses_and_gradients(
     if beside:
         # Before ``out`` is written, which may be the logits.
         losses = engine.evaluate(problem, formula.mult).losses
-        found = _beside_the_logits(problem, beside, scale, losses, formula.mult)
+        exact = losses
+        if problem.weight is not None and problem.weight.dtype.itemsize == 8:
+            # Of float32 logits the losses are float32's; the gradient of these weights is not.
+            exact = engine.evaluate(problem, formula.mult, wide=True).losses
+        found = _beside_the_logits(problem, beside, scale, exact, formula.mult)
     if "input" in names:
         if formula.unit:
             assert problem.logits is not None
             classes = np.float64(problem.logits.shape[1])
-            scale = classes / np.sqrt(classes - 1) * scale
-        losses, found["input"] = engine.evaluate(problem, formula.mult, scale, out)
+            with np.errstate(all="ignore"):
+                scale = classes / np.sqrt(classes - 1) * scale
+        losses, found["input"] = engine.evaluate(
+            problem, formula.mult, scale, _as_written(problem, out)
+        )
+        if out is not None:
+            if not np.may_share_memory(found["input"], out):
+                out[...] = found["input"]
+            found["input"] = out
     if losses is None:
         losses = engine.evaluate(problem, formula.mult).losses
     return losses, Gradients(**found)
+
+
+def _as_written(problem: Problem, out: Array | None) -> Array | None:
+    """Return the buffer as kernels can write to it: a plain array whose positions are one axis."""
+    plain = None if out is None else np.asarray(out)
+    if plain is None or not np.may_share_memory(
+        to_classes_in_middle(plain, problem.logits_shape), plain
+    ):
+        return None
+    return plain
 
 
 def _beside_the_logits(
@@ -196,7 +217,8 @@ def _beside_the_logits(
     sums = engine.target_and_weight(problem, scale, mult, target, "weight" in names)
     if "weight" in names:
         assert problem.weight is not None
-        sums += engine.weight_in_denominator(problem, scale, losses)
+        with np.errstate(all="ignore"):
+            sums += engine.weight_in_denominator(problem, scale, losses)
         found["weight"] = round_to(sums, problem.weight.dtype)
     return found
 

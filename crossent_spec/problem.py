@@ -287,7 +287,9 @@ def check_out(out: Array | None, problem: Problem, wanted: bool) -> None:
         raise ValueError(f"out: got shape {out.shape}, expected {problem.logits_shape}")
     if not out.flags.writeable:
         raise ValueError("out: got an array that is read-only")
-    if any(step == 0 and count > 1 for step, count in zip(out.strides, out.shape, strict=True)):
+    if out.size and any(
+        step == 0 and count > 1 for step, count in zip(out.strides, out.shape, strict=True)
+    ):
         raise ValueError(f"out: got strides {out.strides}, expected every element in its own place")
     assert problem.logits is not None
     in_place = to_classes_in_middle(out, out.shape)

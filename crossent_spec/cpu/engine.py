@@ -85,7 +85,11 @@ def reduced(losses: Float, divisor: float, reduction: str) -> Any:
 
 
 def evaluate(
-    problem: Problem, mult: float = 1.0, scale: Float | None = None, out: Array | None = None
+    problem: Problem,
+    mult: float = 1.0,
+    scale: Float | None = None,
+    out: Array | None = None,
+    wide: bool = False,
 ) -> Results:
     """Evaluate the per-sample losses and, given ``scale``, the gradient of the logits.
 
@@ -97,6 +101,8 @@ def evaluate(
         (N, D) ∂result/∂l_n.
     out
         Where the gradient goes: the logits' documented shape, any layout; may be the logits.
+    wide
+        Whether to work in float64 whatever the arrays hold.
     """
     logits, probabilities = problem.logits, problem.targets.probabilities
     assert logits is not None
@@ -109,8 +115,10 @@ def evaluate(
     if not losses.size:
         return Results(losses, gradient)
     terms = Terms(problem)
-    wide = mult != 1.0 or any(
-        array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities)
+    wide = (
+        wide
+        or mult != 1.0
+        or any(array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities))
     )
     writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
     samples = Samples((logits, probabilities), writing, DOUBLE if wide else SINGLE, mult)
@@ -178,7 +186,8 @@ def target_and_weight(
     if logits.size:
         reading = (logits, problem.targets.probabilities)
         Samples(reading, target, DOUBLE, mult, in_rows=True).run(part, GROUPS)
-    return sums.sum(axis=0)
+    with np.errstate(all="ignore"):
+        return sums.sum(axis=0)
 
 
 def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Float:

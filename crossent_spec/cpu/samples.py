@@ -154,12 +154,14 @@ class Samples:
                         array.steps, held, -begin * layout[0], steps,
                     )  # fmt: skip
                     if number == 0 and self.mult != 1.0:
-                        held *= self.mult
+                        with np.errstate(all="ignore"):
+                            held *= self.mult
                     held = read_only(held)
                 views += [held, 0, layout[0 if self.in_rows else 1]]
         left = evaluate(begin, end, views, group)
         out = self.arrays[written]
         if out is None or self.direct[written]:
+            threads.give_back(memory)
             return
         for first, last in [(0, end - begin)] if left is None else runs_of(~left):
             held = memory[written * size :]
@@ -167,6 +169,7 @@ class Samples:
                 begin + first, begin + last, self.positions, self.classes, held,
                 -begin * layout[0], steps, out.memory, out.start, out.steps,
             )  # fmt: skip
+        threads.give_back(memory)
 
 
 def runs_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from numba import config
 from numpy.typing import NDArray
 
 _local = threading.local()
-_lock = threading.Lock()
+_lock = threading.RLock()
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -30,11 +30,22 @@ def thread_count() -> int:
 
 
 def scratch(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return memory of the calling thread, in use until its next call; page faults are dear."""
+    """Return memory that the calling thread keeps between calls; page faults are dear.
+
+    It is the caller's until :func:`give_back`: a signal handler or finaliser may call the library
+    in between.
+    """
     size = count * dtype.itemsize
-    if len(getattr(_local, "memory", b"")) < size:
-        _local.memory = np.empty(size, np.uint8)
-    return _local.memory[:size].view(dtype)
+    memory = _local.__dict__.pop("memory", None)
+    if memory is None or len(memory) < size:
+        memory = np.empty(size, np.uint8)
+    return memory[:size].view(dtype)
+
+
+def give_back(memory: NDArray[Any]) -> None:
+    """Keep what :func:`scratch` returned for the thread's next call."""
+    base = memory if memory.base is None else memory.base
+    _local.memory = base.view(np.uint8)
 
 
 def in_parts(work: Callable[[int, int], None], count: int, part: int) -> None:
@@ -63,18 +74,36 @@ def in_parts(work: Callable[[int, int], None], count: int, part: int) -> None:
     if helpers < 1:
         take()
         return
-    futures = []
-    # An interpreter that shuts down starts no threads: this one does the work.
+    gate = threading.Condition()
+    busy, errors = [0], []
+
+    def help_along() -> None:
+        with gate:
+            if not works:
+                return  # too late
+            busy[0] += 1
+        try:
+            take()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            with gate:
+                busy[0] -= 1
+                gate.notify_all()
+
+    # No thread may start (shutdown, a limit): a task may stay queued all the same, and run later.
     with contextlib.suppress(RuntimeError):
-        futures += [_shared_pool().submit(take) for _ in range(helpers)]
+        for _ in range(helpers):
+            _shared_pool().submit(help_along)
     try:
         take()
     finally:
-        for future in futures:
-            # One that has not begun has nothing left to do.
-            if not future.cancel():
-                future.result()
-        works.clear()
+        with gate:
+            while busy[0]:
+                gate.wait()
+            works.clear()
+    if errors:
+        raise errors[0]
 
 
 def _shared_pool() -> ThreadPoolExecutor:
@@ -88,7 +117,7 @@ def _shared_pool() -> ThreadPoolExecutor:
 def _forget() -> None:
     """Drop the parent's pool, whose threads a child does not have."""
     global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    _pool, _lock = None, threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

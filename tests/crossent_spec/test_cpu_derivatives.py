@@ -145,3 +145,43 @@ def test_more_than_2_to_the_31_elements_are_indexed_right():
     one = cs.cross_entropy(row, np.array(0)), cs.cross_entropy(row, np.array(3))
     assert (losses[:-1] == one[0]).all()
     assert losses[-1] == one[1]
+
+
+def test_out_whose_positions_are_no_single_axis():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
+    y = rng.integers(0, 3, (2, 4, 5))
+    expected = cs.cross_entropy_value_and_grad(x, y)[1].input
+    wide = np.full((2, 3, 9, 11), 7, np.float32)
+    out = wide[:, :, 1::2, 1::2]
+    assert cs.cross_entropy_value_and_grad(x, y, out=out)[1].input is out
+    np.testing.assert_array_equal(out, expected)
+    assert (wide[:, :, ::2] == 7).all()
+    own = np.asfortranarray(x)
+    assert cs.cross_entropy_value_and_grad(own, y, out=own)[1].input is own
+    np.testing.assert_allclose(own, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_out_of_a_subclass_and_out_of_no_elements():
+    x, y = np.zeros((2, 3)), np.array([0, 2])
+    out = np.matrix(np.full((2, 3), 7.0))
+    assert cs.cross_entropy_value_and_grad(x, y, out=out)[1].input is out
+    np.testing.assert_array_equal(np.asarray(out), cs.cross_entropy_value_and_grad(x, y)[1].input)
+    empty = np.zeros((0, 3))
+    found = cs.cross_entropy_value_and_grad(empty, y[:0], reduction="sum", out=empty)
+    assert found[1].input is empty
+
+
+def test_the_gradient_of_float64_weights_is_exact_beside_float32_logits():
+    x = np.random.default_rng(1).standard_normal((50, 3)).astype(np.float32)
+    weight, y = np.array([1.0, 2.0, 0.5]), np.arange(50) % 3
+    found = cs.cross_entropy_value_and_grad(x, y, weight, wrt="weight")[1].weight
+    s = symbols(x, y, weight, 0.0, "mean")
+    np.testing.assert_allclose(found, formulas.gradients(s, 1.0, "w").w, rtol=1e-13, atol=1e-15)
+
+
+def test_no_warning_leaks_from_overflow():
+    x, y = np.full((2, 3), 1e300), np.array([0, 1])
+    assert np.isnan(cs.unit_scaled_cross_entropy(x, y, mult=1e30))
+    cs.unit_scaled_cross_entropy_value_and_grad(x, y, grad_output=1.7e308)
