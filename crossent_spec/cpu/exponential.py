@@ -60,7 +60,7 @@ SMALLEST = -708.0
 
 @kernel()
 def exp_single(x: Any, low: Any, bias: Any) -> Any:
-    """exp(x)·2^−K to about an ulp of float32; NaN for NaN and for +inf.
+    """exp(x)·2^−K to 0.75 ulps of float32 in the reduced range; NaN for NaN and for +inf.
 
     Zero where it would be less than the smallest normal float32.
     """
