@@ -129,8 +129,6 @@ class Run:
     ----------
     complete
         Whether every case was judged.
-    interrupted
-        Whether a signal, as of Ctrl-C, stopped it.
     fingerprint
         Digests of what the verdicts depend on beside the versions, where they are known.
     """
@@ -140,7 +138,6 @@ class Run:
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = True
-    interrupted: bool = False
     fingerprint: dict[str, str] = field(default_factory=dict)
 
     @property

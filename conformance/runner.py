@@ -155,7 +155,6 @@ def run(
                 lane.join()
             result.results = [done[index] for index in sorted(done)]
             result.seconds = time.monotonic() - started
-            result.interrupted = stop.requested
     return result
 
 

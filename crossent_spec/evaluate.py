@@ -82,21 +82,6 @@ def loss_value(problem: Problem, s: formulas.Symbols) -> Any:
     return round_to(value.reshape(problem.loss_shape), problem.dtype)[()]
 
 
-def symbol_gradients(
-    problem: Problem,
-    s: formulas.Symbols,
-    g: Array,
-    names: Sequence[str],
-) -> formulas.SymbolGradients:
-    """Return the float64 gradients of Σ g·loss that the named arguments need."""
-    if problem.reduction == "none":
-        g = g.reshape(s.keep.shape)
-    of = {"target": "q", "weight": "w"}
-    wanted = "".join(sorted({of.get(name, "x") for name in names}))
-    with np.errstate(all="ignore"):
-        return formulas.gradients(s, g, wanted)
-
-
 def loss_on_logits(problem: Problem, formula: Formula = PLAIN) -> Any:
     """Return the loss of a problem whose input is the logits."""
     return reduced_loss(problem, _engine().evaluate(problem, formula.mult).losses, formula)
@@ -243,15 +228,3 @@ def differentiable(problem: Problem) -> tuple[str, ...]:
     if problem.weight is not None:
         found.append("weight")
     return tuple(found)
-
-
-def target_and_weight(problem: Problem, found: formulas.SymbolGradients) -> dict[str, Array]:
-    """Round the gradients of probabilities and class weights to the dtypes of their arguments."""
-    result = {}
-    if found.q is not None:
-        original = problem.targets.original
-        result["target"] = round_to(found.q.reshape(original.shape), original.dtype)
-    if found.w is not None:
-        assert problem.weight is not None
-        result["weight"] = round_to(found.w, problem.weight.dtype)
-    return result

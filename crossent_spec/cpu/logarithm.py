@@ -14,9 +14,6 @@ from .exponential import LOG2_HIGH, LOG2_LOW
 from .numbers import bits64, from_bits64
 
 LOG2 = LOG2_HIGH + LOG2_LOW
-SQRT_HALF = 0.7071067811865476
-#: 1 + 2^52 as bits, whose last 52 bits an integer replaces to become a float64.
-INTEGER = 0x4330000000000000
 
 
 @kernel()

@@ -15,12 +15,9 @@ Array = NDArray[Any]
 
 
 class Flat(NamedTuple):
-    """An array's memory: element (i, j, k) of it is ``memory[start + i·s0 + j·s1 + k·s2]``.
+    """An array's memory: element (i, j, k) of it is ``memory[start + i·s0 + j·s1 + k·s2]``."""
 
-    Without memory it stands for an array that a call does not have.
-    """
-
-    memory: Array | None
+    memory: Array
     start: int
     steps: tuple[int, ...]
 

@@ -194,8 +194,3 @@ def _narrow(value: Any, like: Any) -> Any:  # noqa: ARG001
     if like == types.float32:
         return lambda value, like: np.float32(value)  # noqa: ARG005
     return lambda value, like: value  # noqa: ARG005
-
-
-def working(stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the working type of a stored one, as NumPy's."""
-    return np.dtype(np.float64 if stored == np.float64 else np.float32)

@@ -79,7 +79,6 @@ class Samples:
         self.direct = [array is not None and self._is_direct(array) for array in arrays]
 
     def _is_direct(self, array: Flat) -> bool:
-        assert array.memory is not None
         if array.memory.dtype != self.working or self.mult != 1.0:
             return False
         item, class_step, step = array.steps
