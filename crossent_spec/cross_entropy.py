@@ -26,6 +26,9 @@ def cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> Any:
     r"""Cross-entropy between logits and targets.
 
@@ -104,7 +107,16 @@ def cross_entropy(
     array([1.0586, 1.1654, 0.8864], dtype=float32)
     """
     problem = _problem(
-        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        backend,
+        stream,
     )
     return loss_on_logits(problem)
 
@@ -119,6 +131,9 @@ def cross_entropy_vjp(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     wrt: str | Sequence[str] = ("input",),
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Vjp]:
     """Cross-entropy, and a function from the loss's gradient to the arguments' gradients.
 
@@ -159,7 +174,16 @@ def cross_entropy_vjp(
     array([[ 1., -1.]])
     """
     problem = _problem(
-        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        backend,
+        stream,
     )
     return vjp_on_logits(problem, wrt)
 
@@ -176,6 +200,9 @@ def cross_entropy_value_and_grad(
     grad_output: ArrayLike | None = None,
     wrt: str | Sequence[str] = ("input",),
     out: NDArray[Any] | None = None,
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Gradients]:
     """Cross-entropy and its gradients in one call.
 
@@ -217,7 +244,16 @@ def cross_entropy_value_and_grad(
     array([[ 0.5, -0.5]])
     """
     problem = _problem(
-        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        backend,
+        stream,
     )
     return value_and_grad_on_logits(problem, wrt, grad_output, out=out)
 
@@ -231,6 +267,10 @@ def _problem(
     reduce: bool | None,
     reduction: str,
     label_smoothing: float,
+    backend: str | None,
+    stream: Any,
 ) -> Problem:
     reduction = effective_reduction(size_average, reduce, reduction)
-    return cross_entropy_problem(input, target, weight, reduction, ignore_index, label_smoothing)
+    return cross_entropy_problem(
+        input, target, weight, reduction, ignore_index, label_smoothing, backend, stream
+    )

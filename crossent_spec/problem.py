@@ -11,13 +11,15 @@ import numbers
 import operator
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .device_array import DeviceArray, as_given, reshaped
 from .dtypes import FLOATING, is_floating, is_integer, native
+from .placement import Placement, placed
 
 Array = NDArray[Any]
 
@@ -38,12 +40,16 @@ class Targets:
         (N, C, D) in the caller's dtype; ``None`` for indices.
     original
         The caller's target: shape and dtype of its gradient.
+    ignore_index
+        Where the target is on a GPU: there the values of ``indices`` are the caller's, of any
+        integer dtype and not yet checked, and ``keep`` is all true.
     """
 
     indices: NDArray[np.int64] | None
     keep: NDArray[np.bool_]
     probabilities: Array | None
     original: Array
+    ignore_index: int = -100
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Problem:
         The documented shape of the logits: (C), (N, C) or (N, C, d1, ..., dK).
     weight
         (C,) class weights in the caller's dtype, or ``None``.
+    placement
+        The GPU that all arrays are on, as :class:`DeviceArray`; ``None`` for NumPy's arrays.
     """
 
     logits: Array | None
@@ -67,6 +75,7 @@ class Problem:
     weight: Array | None
     reduction: str
     label_smoothing: float
+    placement: Placement | None = None
 
     @property
     def loss_shape(self) -> tuple[int, ...]:
@@ -81,8 +90,13 @@ def cross_entropy_problem(
     reduction: str,
     ignore_index: int,
     label_smoothing: float,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> Problem:
     """Validate a call of the loss on logits; see :func:`crossent_spec.cross_entropy`."""
+    placement, (input, target, weight) = placed(
+        backend, stream, input=input, target=target, weight=weight
+    )
     logits = float_array(input, "input")
     if logits.ndim == 0:
         raise ValueError(
@@ -98,7 +112,8 @@ def cross_entropy_problem(
             f"ignore_index: got {ignore_index}, which is only applicable when target contains "
             "class indices; this target contains class probabilities"
         )
-    return Problem(**{**problem.__dict__, "logits": to_classes_in_middle(logits, logits.shape)})
+    canonical = to_classes_in_middle(logits, logits.shape)
+    return replace(problem, logits=canonical, placement=placement)
 
 
 def validate(
@@ -130,7 +145,7 @@ def validate(
 
 def float_array(value: ArrayLike, name: str) -> Array:
     """Return ``value`` as an array of a supported floating dtype."""
-    array = np.asarray(value)
+    array = cast(Array, as_given(value, name))
     if not is_floating(array.dtype):
         raise TypeError(f"{name}: got dtype {array.dtype}, allowed are {', '.join(FLOATING)}")
     return array
@@ -183,7 +198,7 @@ def check_target(
     Floating targets are class probabilities and have the logits' shape; integer targets are
     class indices and have that shape without the class axis.
     """
-    array = np.asarray(target)
+    array = cast(Array, as_given(target, "target"))
     ignore_index = check_integer(ignore_index, "ignore_index")
     if is_floating(array.dtype):
         if array.shape != logits_shape:
@@ -193,7 +208,10 @@ def check_target(
             )
         probabilities = to_classes_in_middle(array, logits_shape)
         samples = (probabilities.shape[0], probabilities.shape[2])
-        return Targets(None, np.ones(samples, dtype=bool), probabilities, array)
+        kept = np.ones(samples, dtype=bool)
+        if isinstance(array, DeviceArray):
+            kept = np.broadcast_to(np.True_, samples)
+        return Targets(None, kept, probabilities, array)
     if not is_integer(array.dtype):
         raise TypeError(
             f"target: got dtype {array.dtype}, expected an integer dtype for class indices or "
@@ -206,7 +224,11 @@ def check_target(
             f"{logits_shape} must have shape {expected}"
         )
     batch = logits_shape[0] if len(logits_shape) > 1 else 1
-    indices = array.reshape(batch, math.prod(logits_shape[2:]))
+    samples = (batch, math.prod(logits_shape[2:]))
+    if isinstance(array, DeviceArray):
+        everything = np.broadcast_to(np.True_, samples)
+        return Targets(cast(Array, reshaped(array, samples)), everything, None, array, ignore_index)
+    indices = array.reshape(samples)
     limits = np.iinfo(array.dtype)
     keep = np.ones(indices.shape, dtype=bool)
     low, high = (int(indices.min()), int(indices.max())) if indices.size else (0, 0)
@@ -322,7 +344,8 @@ def sample_shape(logits_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def to_classes_in_middle(array: Array, logits_shape: tuple[int, ...]) -> Array:
     """Reshape (C), (N, C) or (N, C, d1, ..., dK) to (N, C, D), without a copy where possible."""
-    if len(logits_shape) == 1:
-        return array.reshape(1, logits_shape[0], 1)
-    batch, classes, *rest = logits_shape
-    return array.reshape(batch, classes, math.prod(rest))
+    batch, classes, *rest = logits_shape if len(logits_shape) > 1 else (1, *logits_shape)
+    shape = (batch, classes, math.prod(rest))
+    if isinstance(array, DeviceArray):
+        return cast(Array, reshaped(array, shape))
+    return array.reshape(shape)

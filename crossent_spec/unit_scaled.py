@@ -31,6 +31,9 @@ def unit_scaled_cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     mult: float = 1.0,
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> Any:
     """Unit-scaled cross-entropy between logits and targets.
 
@@ -78,7 +81,17 @@ def unit_scaled_cross_entropy(
     0.156631
     """
     problem, mult = _problem(
-        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        mult,
+        backend,
+        stream,
     )
     return loss_on_logits(problem, Formula(mult, unit=True))
 
@@ -94,6 +107,9 @@ def unit_scaled_cross_entropy_vjp(
     label_smoothing: float = 0.0,
     mult: float = 1.0,
     wrt: str | Sequence[str] = ("input",),
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Vjp]:
     """Unit-scaled cross-entropy, and a function from the loss's gradient to the arguments'.
 
@@ -131,7 +147,17 @@ def unit_scaled_cross_entropy_vjp(
     array([[ 1., -1.]])
     """
     problem, mult = _problem(
-        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        mult,
+        backend,
+        stream,
     )
     return vjp_on_logits(problem, wrt, Formula(mult, unit=True))
 
@@ -148,6 +174,9 @@ def unit_scaled_cross_entropy_value_and_grad(
     mult: float = 1.0,
     grad_output: ArrayLike | None = None,
     wrt: str | Sequence[str] = ("input",),
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Gradients]:
     """Unit-scaled cross-entropy and its gradients in one call.
 
@@ -185,7 +214,17 @@ def unit_scaled_cross_entropy_value_and_grad(
     array([[ 1., -1.]])
     """
     problem, mult = _problem(
-        input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing, mult
+        input,
+        target,
+        weight,
+        size_average,
+        ignore_index,
+        reduce,
+        reduction,
+        label_smoothing,
+        mult,
+        backend,
+        stream,
     )
     return value_and_grad_on_logits(problem, wrt, grad_output, Formula(mult, unit=True))
 
@@ -200,11 +239,15 @@ def _problem(
     reduction: str,
     label_smoothing: float,
     mult: float,
+    backend: str | None,
+    stream: Any,
 ) -> tuple[Problem, float]:
     for name, value in (("weight", weight), ("size_average", size_average), ("reduce", reduce)):
         if value is not None:
             raise ValueError(f"{name}: not supported by unit-scaling, only None is allowed")
-    problem = cross_entropy_problem(input, target, None, reduction, ignore_index, label_smoothing)
+    problem = cross_entropy_problem(
+        input, target, None, reduction, ignore_index, label_smoothing, backend, stream
+    )
     if problem.label_smoothing != 0.0:
         raise ValueError(
             f"label_smoothing: got {label_smoothing}, not supported by unit-scaling, only 0.0 is "

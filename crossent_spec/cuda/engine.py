@@ -1,0 +1,304 @@
+"""From a validated problem on the GPU, through the kernels, to results on the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..device_array import DeviceArray, reshaped
+from ..dtypes import native
+from ..problem import Problem
+from . import memory, reductions
+from .copying import contiguous_copy, copy
+from .geometry import Layout, choose, planned
+from .launching import launch
+from .rows import Place, rows
+
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+#: A class axis any longer could not be counted in 32 bits.
+MOST_CLASSES = 2**31 - 2**21
+#: Groups of samples whose parts of the class weights' gradient are added in order.
+GROUPS = 64
+NOWHERE = Place(0, 0, 0, 0, 0)
+
+
+class Asked(NamedTuple):
+    """What to compute besides the loss.
+
+    Attributes
+    ----------
+    names
+        Arguments to differentiate by.
+    grad_output
+        Of each loss or of the reduced one; a number on the host, an array on the GPU.
+    gain
+        A further factor of the logits' gradient.
+    out
+        Where the gradient of the logits goes, in their documented shape; may be the logits.
+    """
+
+    names: Sequence[str] = ()
+    grad_output: DeviceArray | float = 1.0
+    gain: float = 1.0
+    out: DeviceArray | None = None
+
+
+class Call:
+    """A problem whose arrays are on the GPU, as kernels take it.
+
+    Parameters
+    ----------
+    problem
+        Canonical.
+    mult
+        Multiplier of the logits.
+    unit
+        Whether a mean divides by the number of losses, and its gradient by nothing.
+    stream
+        Where everything runs.
+    """
+
+    def __init__(
+        self, problem: Problem, stream: Any, mult: float = 1.0, unit: bool = False
+    ) -> None:
+        # All of them DeviceArrays here.
+        logits: Any = problem.logits
+        targets: Any = problem.targets
+        weight: Any = problem.weight
+        self.problem, self.stream = problem, stream
+        self.mult, self.unit = mult, unit
+        self.batch, self.classes, self.positions = logits.shape
+        if self.classes > MOST_CLASSES:
+            raise ValueError(
+                f"input: got {self.classes} classes, a GPU can do at most {MOST_CLASSES}"
+            )
+        self.samples = self.batch * self.positions
+        self.logits: DeviceArray = logits
+        self.probabilities: Any = targets.probabilities
+        self.wide = any(
+            array is not None and array.dtype.itemsize == 8
+            for array in (logits, self.probabilities)
+        )
+        self.real = np.float64 if self.wide else np.float32
+        self.constants = memory.empty((reductions.CONSTANTS,), DOUBLE, stream)
+        # Stands for whatever a kernel does not touch.
+        self.nothing = memory.memory_of(self.constants)
+        self.x, self.x_place = memory.place(logits)
+        self.y, self.y_place = self.nothing, NOWHERE
+        self.q, self.q_place = self.nothing, NOWHERE
+        self.ignoring, self.ignored = False, 0
+        if targets.indices is None:
+            self.q, self.q_place = memory.place(self.probabilities)
+        else:
+            (self.y, self.y_place), (self.ignoring, self.ignored) = _indices(targets)
+        self.weight = None if weight is None else _in_one_run(weight, stream)
+        self.w = self.nothing if self.weight is None else memory.memory_of(self.weight)
+        self.sharp = 1.0 - problem.label_smoothing
+        self.uniform = problem.label_smoothing / self.classes
+
+    def evaluate(self, asked: Asked) -> tuple[DeviceArray, dict[str, DeviceArray]]:
+        """Return the loss and the gradients that are asked for.
+
+        Raises
+        ------
+        IndexError
+            A target is no class and not ignored; before anything is written.
+        """
+        problem = self.problem
+        reduced, mean = problem.reduction != "none", problem.reduction == "mean"
+        self._prepare(asked, mean)
+        losses = memory.empty(
+            (self.samples,) if reduced else problem.loss_shape,
+            np.dtype(self.real) if reduced else native(problem.dtype),
+            self.stream,
+        )
+        scales, step = self._scales(asked.grad_output)
+        found, tops, logs = self._rows(asked, losses, scales, step)
+        loss = self._reduced(losses, mean) if reduced else losses
+        if "weight" in asked.names:
+            found["weight"] = self._of_weight(mean, scales, step, tops, logs)
+        return loss, found
+
+    def _launch(self, kernel: Any, blocks: Any, threads: int, *arguments: Any) -> None:
+        launch(kernel, blocks, threads, self.stream, *arguments)
+
+    def _empty(self, *shape: int, dtype: Any = DOUBLE) -> tuple[DeviceArray, Any]:
+        array = memory.empty(shape, np.dtype(dtype), self.stream)
+        return array, memory.memory_of(array)
+
+    def _prepare(self, asked: Asked, mean: bool) -> None:
+        """Check the targets, and compute the constants."""
+        given = asked.grad_output
+        factor = 1.0 if isinstance(given, DeviceArray) else float(given)
+        divided = mean and not self.unit
+        counted = divided and self.probabilities is None
+        sums, parts = self._survey() if self.probabilities is None else (self.nothing, 0)
+        threads = reductions.THREADS if max(parts, self.classes) > 32 else 32
+        self._launch(
+            reductions.prepare(threads), 1, threads, sums, parts, counted,
+            np.float64(self.samples), np.float64(factor), divided, self.w,
+            self.weight is not None, self.classes, np.float64(self.uniform), self.nothing,
+        )  # fmt: skip
+
+    def _survey(self) -> tuple[Any, int]:
+        """Check class indices; return the parts of the sum of their weights."""
+        if not self.samples:
+            return self.nothing, 0
+        threads, blocks = _grid(self.samples)
+        _, sums = self._empty(blocks)
+        invalid = memory.to_device(np.array([self.samples]), self.stream)
+        self._launch(
+            reductions.survey(threads, self.weight is not None), blocks, threads, self.y,
+            self.y_place, self.ignoring, self.ignored, self.samples, self.positions,
+            self.classes, self.w, sums, memory.memory_of(invalid),
+        )  # fmt: skip
+        first = int(memory.to_host(invalid, self.stream)[0])
+        if first < self.samples:
+            targets: Any = self.problem.targets
+            shape = targets.original.shape
+            position = tuple(int(i) for i in np.unravel_index(first, shape)) if shape else ()
+            value = memory.to_host(targets.original, self.stream)[position]
+            raise IndexError(
+                f"target: got class {value} at position {position}, expected values in "
+                f"[0, {self.classes}) or ignore_index ({targets.ignore_index})"
+            )
+        return sums, blocks
+
+    def _scales(self, given: DeviceArray | float) -> tuple[Any, int]:
+        """Return the gradients of losses that are on the GPU, and their step between samples."""
+        if not isinstance(given, DeviceArray):
+            return self.nothing, -1
+        step = 1 if self.problem.reduction == "none" else 0
+        return memory.memory_of(_in_one_run(given, self.stream)), step
+
+    def _rows(
+        self, asked: Asked, losses: DeviceArray, scales: Any, step: int
+    ) -> tuple[dict[str, DeviceArray], Any, Any]:
+        """Evaluate losses and dense gradients, and per sample m and log(1 + R) if needed."""
+        problem, names = self.problem, asked.names
+        found: dict[str, DeviceArray] = {}
+        out, out_place = self.nothing, None
+        of_target, target_place = self.nothing, NOWHERE
+        waiting = None
+        if "input" in names:
+            dtype = native(problem.dtype)
+            buffer = asked.out or memory.empty(problem.logits_shape, dtype, self.stream)
+            found["input"] = buffer
+            written = buffer.merged(self.logits.shape)
+            if written is None:
+                # Its positions do not lie in one run: copied there at the end.
+                written = waiting = memory.empty(self.logits.shape, dtype, self.stream)
+            out, out_place = memory.place(written)
+        if "target" in names:
+            original: Any = problem.targets.original
+            found["target"] = memory.empty(original.shape, native(original.dtype), self.stream)
+            of_target, target_place = memory.place(reshaped(found["target"], self.logits.shape))
+        tops = logs = self.nothing
+        if "weight" in names:
+            tops, logs = (self._empty(self.samples, dtype=self.real)[1] for _ in range(2))
+        if not self.samples:
+            return found, tops, logs
+        shape = choose(
+            Layout(
+                self.samples, self.classes, self.positions > 1, self.logits.dtype.itemsize,
+                0 if self.probabilities is None else self.probabilities.dtype.itemsize,
+                self.x_place, None if self.probabilities is None else self.q_place, out_place,
+                self.wide,
+            )
+        )  # fmt: skip
+        kernel = rows(
+            planned(
+                shape,
+                wide=self.wide,
+                probabilities=self.probabilities is not None,
+                smooth=problem.label_smoothing != 0,
+                weighted=self.weight is not None,
+                scaled=self.mult != 1,
+                gradient="input" in names,
+                target_gradient="target" in names,
+                remember="weight" in names,
+                spatial=self.positions > 1,
+                twice=self.wide and self.logits.dtype.itemsize == 2,
+            )
+        )
+        block = shape.block(self.samples)
+        self._launch(
+            kernel, -(-self.samples * shape.threads // block), block, self.x, self.x_place,
+            self.y, self.y_place, self.q, self.q_place, self.w, self.ignoring, self.ignored,
+            self.samples, self.positions, self.classes, self.real(self.sharp),
+            self.real(self.uniform), self.real(self.mult), self.real(asked.gain), self.nothing,
+            scales, step, memory.memory_of(losses), out, out_place or NOWHERE, of_target,
+            target_place, tops, logs,
+        )  # fmt: skip
+        if waiting is not None:
+            copy(reshaped(waiting, found["input"].shape), found["input"], self.stream)
+        return found, tops, logs
+
+    def _reduced(self, losses: DeviceArray, mean: bool) -> DeviceArray:
+        """Return the sum or the mean."""
+        dtype = native(self.problem.dtype)
+        threads, blocks = _grid(self.samples)
+        _, sums = self._empty(max(1, blocks))
+        if blocks:
+            self._launch(
+                reductions.sum_losses(threads), blocks, threads, memory.memory_of(losses),
+                self.samples, sums,
+            )  # fmt: skip
+        loss = memory.empty((), dtype, self.stream)
+        threads = reductions.THREADS if blocks > 32 else 32
+        self._launch(
+            reductions.finish_loss(threads, dtype.itemsize == 2), 1, threads, sums, blocks, mean,
+            self.nothing, memory.memory_of(loss),
+        )  # fmt: skip
+        return loss
+
+    def _of_weight(self, mean: bool, scales: Any, step: int, tops: Any, logs: Any) -> DeviceArray:
+        """Return the gradient of the class weights."""
+        assert self.weight is not None
+        indices = self.probabilities is None
+        groups = max(1, min(GROUPS, self.samples // 64))
+        threads = min(reductions.THREADS, max(32, 1 << (self.classes - 1).bit_length()))
+        blocks = -(-self.classes // threads)
+        _, sums = self._empty(groups * 3 * self.classes)
+        self._launch(
+            reductions.class_sums(not indices, self.problem.label_smoothing != 0),
+            (blocks, groups), threads, self.x, self.x_place, self.y, self.y_place, self.q,
+            self.q_place, self.ignoring, self.ignored, self.samples, self.positions,
+            self.classes, np.float64(self.sharp), np.float64(self.uniform),
+            np.float64(self.mult), self.nothing, scales, step, tops, logs, sums,
+        )  # fmt: skip
+        dtype = native(self.weight.dtype)
+        gradient = memory.empty((self.classes,), dtype, self.stream)
+        self._launch(
+            reductions.finish_classes(dtype.itemsize == 2), blocks, threads, sums, groups,
+            self.classes, mean and indices, self.nothing, memory.memory_of(gradient),
+        )  # fmt: skip
+        return gradient
+
+
+def _indices(targets: Any) -> tuple[tuple[Any, Place], tuple[bool, int]]:
+    """Return class indices as kernels take them, and whether and which target is ignored."""
+    batch, positions = targets.indices.shape
+    array = reshaped(targets.indices, (batch, 1, positions))
+    limits = np.iinfo(array.dtype)
+    ignored = targets.ignore_index
+    ignoring = limits.min <= ignored <= limits.max
+    # Kernels compare as int64, in which large values of uint64 are negative.
+    signed = (ignored + 2**63) % 2**64 - 2**63 if ignoring else 0
+    return memory.place(array), (ignoring, signed)
+
+
+def _in_one_run(array: DeviceArray, stream: Any) -> DeviceArray:
+    run = array.merged((array.size,))
+    if run is None or (array.size > 1 and run.strides[0] != array.dtype.itemsize):
+        run = contiguous_copy(array, stream).merged((array.size,))
+    assert run is not None
+    return run
+
+
+def _grid(count: int) -> tuple[int, int]:
+    """Threads and blocks of a sum over so many numbers, which decide about its order."""
+    threads = reductions.THREADS if count > 32 else 32
+    return threads, min(reductions.BLOCKS, -(-count // threads))

@@ -1,0 +1,182 @@
+"""Memory of the GPU: arrays in it, to it and from it.  The simulator's is the host's."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import cuda
+from numpy.typing import NDArray
+
+from ..device_array import DeviceArray
+from .rows import Place
+from .target import SIMULATED, WIDE
+
+Array = NDArray[Any]
+
+#: Compute capability that the arithmetic of the kernels needs.
+OLDEST = (7, 5)
+
+
+@cache
+def require_device() -> None:
+    """Raise one clear error where there is no GPU that the kernels can run on."""
+    if SIMULATED:
+        return
+    looked = "an NVIDIA GPU with its driver (libcuda), through numba-cuda"
+    try:
+        found = cuda.is_available()
+        capability = cuda.get_current_device().compute_capability if found else None
+    except Exception as error:
+        raise RuntimeError(f"cuda: looked for {looked}; got {_first_line(error)}") from error
+    if capability is None:
+        raise RuntimeError(
+            f"cuda: looked for {looked}; found none{_why()}.  NUMBA_ENABLE_CUDASIM=1 in the "
+            "environment runs the kernels, slowly, without one"
+        )
+    if capability < OLDEST:
+        raise RuntimeError(
+            f"cuda: the GPU has compute capability {capability[0]}.{capability[1]}, expected "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer"
+        )
+
+
+def _why() -> str:
+    error = cuda.cuda_error()
+    return f" ({_first_line(error)})" if error else ""
+
+
+def _first_line(error: object) -> str:
+    return next((line for line in str(error).splitlines() if line.strip(" :")), repr(error))
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any = 0) -> DeviceArray:
+    """Return a new array in C order."""
+    size = max(1, math.prod(shape)) * dtype.itemsize
+    if SIMULATED:
+        # One too long, to start at a multiple of 16 bytes as a GPU's memory does.
+        owner = np.empty(size + WIDE, np.uint8)
+        address = owner.ctypes.data + -owner.ctypes.data % WIDE
+        return DeviceArray(owner, address, shape, dtype)
+    owner = cuda.device_array(size, np.uint8, stream=stream)
+    return DeviceArray(owner, owner.__cuda_array_interface__["data"][0], shape, dtype)
+
+
+def to_device(array: Array, stream: Any = 0) -> DeviceArray:
+    """Copy a NumPy array to the GPU."""
+    require_device()
+    native = np.ascontiguousarray(array)
+    if not native.dtype.isnative:
+        native = native.astype(native.dtype.newbyteorder("="))
+    made = empty(array.shape, native.dtype, stream)
+    if array.size:
+        _bytes(made).copy_to_device(native.reshape(-1).view(np.uint8), stream=stream)
+    return made
+
+
+def to_host(array: DeviceArray, stream: Any = None) -> Array:
+    """Copy an array from the GPU, after what its stream has been given to do."""
+    require_device()
+    if array.size == 0:
+        return np.empty(array.shape, array.dtype)
+    whole = array
+    if not _is_contiguous(array):
+        from .copying import contiguous_copy
+
+        whole = contiguous_copy(array, stream_of(array) if stream is None else stream)
+    made = np.empty(array.shape, array.dtype)
+    on = stream_of(array) if stream is None else stream
+    _bytes(whole).copy_to_host(made.reshape(-1).view(np.uint8), stream=on)
+    synchronize(on)
+    return made
+
+
+def stream_of(array: DeviceArray) -> Any:
+    """Return the stream that an array's producer works on, or the default one."""
+    return stream_from(array.stream)
+
+
+def stream_from(given: Any) -> Any:
+    """Return Numba's stream for one given as Numba's, CuPy's, PyTorch's, or as its number."""
+    if given is None or SIMULATED:
+        return cuda.default_stream() if given is None else given
+    if isinstance(given, int):
+        # Of the interface: 1 is the legacy default stream, 2 the one of each thread.
+        if given in (0, 1):
+            return cuda.legacy_default_stream()
+        if given == 2:
+            return cuda.per_thread_default_stream()
+        return cuda.external_stream(given)
+    for attribute in ("ptr", "cuda_stream"):
+        if isinstance(getattr(given, attribute, None), int):
+            return stream_from(getattr(given, attribute))
+    return given
+
+
+def synchronize(stream: Any) -> None:
+    """Wait until a stream has done its work."""
+    if not SIMULATED:
+        stream.synchronize()
+
+
+def place(array: DeviceArray) -> tuple[Any, Place]:
+    """Return the memory of an array (N, C, D) for kernels, and where its elements are."""
+    size = array.dtype.itemsize
+    steps = [step // size for step in array.strides]
+    spans = [step * (extent - 1) for step, extent in zip(steps, array.shape, strict=True)]
+    if array.size == 0:
+        spans = [0] * len(spans)
+    start = -sum(span for span in spans if span < 0)
+    extent = 1 + sum(abs(span) for span in spans) if array.size else 0
+    lowest = array.pointer - start * size
+    memory = flat(lowest, extent, storage(array.dtype), array)
+    return memory, Place(start, steps[0], steps[1], steps[2], lowest % WIDE // size)
+
+
+def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the element type that stands for a dtype in kernels."""
+    return np.dtype(np.uint16) if dtype.name == "bfloat16" else dtype
+
+
+def flat(address: int, count: int, dtype: np.dtype[Any], owner: Any) -> Any:
+    """Return ``count`` elements from an address on, as Numba's kernels take them."""
+    if SIMULATED:
+        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+        memory: Any = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address)
+        memory.owner = owner
+        return FakeCUDAArray(np.frombuffer(memory, dtype, count))
+    about = {
+        "shape": (count,),
+        "typestr": dtype.str,
+        "data": (address, False),
+        "strides": None,
+        "version": 3,
+    }
+    # Ordering between streams is the caller's: everything here runs on one.
+    return cuda.from_cuda_array_interface(about, owner=owner, sync=False)
+
+
+def memory_of(array: DeviceArray) -> Any:
+    """Return the elements of an array in C order, as Numba's kernels take them."""
+    return flat(array.pointer, array.size, storage(array.dtype), array)
+
+
+def _bytes(array: DeviceArray) -> Any:
+    return flat(array.pointer, array.size * array.dtype.itemsize, np.dtype(np.uint8), array)
+
+
+def _is_contiguous(array: DeviceArray) -> bool:
+    return all(
+        step == expected
+        for step, expected, extent in zip(
+            array.strides,
+            DeviceArray(None, 0, array.shape, array.dtype).strides,
+            array.shape,
+            strict=True,
+        )
+        if extent != 1
+    )

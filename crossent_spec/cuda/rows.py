@@ -1,0 +1,360 @@
+"""The loss and its gradients, one sample to a group of threads.
+
+With m the largest logit, a_c = w_c·t_c the coefficients of the (smoothed) target, A = Σ a_c and
+R = Σ exp(x_c − m) − 1, which is summed without the largest logit's own term,
+
+    l = Σ_c a_c·(m − x_c) + A·log(1 + R),      ∂l/∂x_c = exp(x_c − m)·A/(1 + R) − a_c,
+    ∂l/∂q_c = (1 − ε)·w_c·((m − x_c) + log(1 + R)).
+
+A sample that its group's registers can hold is read once.  Of a longer one, the first pass carries
+m and the sums relative to it along (online softmax), and a second pass reads it again for the
+gradients.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+
+from .groups import group, larger
+from .target import device_function, exp, kernel, load, load_wide, log1p, single, store, store_wide
+
+
+class Plan(NamedTuple):
+    """What is compiled into a kernel.
+
+    Attributes
+    ----------
+    wide
+        Whether to compute in float64.
+    threads
+        Threads of a sample, a power of two; of a block at most :attr:`block`.
+    vector, vector_target
+        Elements of one access to logits and gradient, and to probabilities.
+    chunks
+        Accesses whose elements a thread holds at a time.
+    resident
+        Whether these are all there are.
+    probabilities, smooth, weighted, scaled
+        Kind of target; whether ε, class weights, a multiplier of the logits are given.
+    gradient, target_gradient, remember
+        Whether to write the gradients of logits and of probabilities, and m and log(1 + R).
+    spatial
+        Whether a sample is an item and a position, (N, C, D) with D > 1.
+    twice
+        Whether gradients in float64 are stored in 16 bits.
+    """
+
+    wide: bool
+    threads: int
+    vector: int
+    vector_target: int
+    chunks: int
+    resident: bool
+    probabilities: bool
+    smooth: bool
+    weighted: bool
+    scaled: bool
+    gradient: bool
+    target_gradient: bool
+    remember: bool
+    spatial: bool
+    twice: bool
+
+    @property
+    def block(self) -> int:
+        """Most threads of a block."""
+        return max(self.threads, 256)
+
+
+class Place(NamedTuple):
+    """Where element (item, class, position) is: ``start + item·i + class·c + position·p``.
+
+    ``phase`` is the distance of the memory's first element from a multiple of 16 bytes before it.
+    """
+
+    start: int
+    item: int
+    step: int
+    position: int
+    phase: int
+
+
+@device_function
+def at(place: Any, item: Any, position: Any) -> Any:
+    """Where the classes of a sample begin, by its :class:`Place`."""
+    return place[0] + item * place[1] + position * place[3]
+
+
+@device_function
+def _same(value: Any) -> Any:
+    return value
+
+
+@cache
+def rows(plan: Plan) -> Any:
+    """Compile a kernel for groups of threads that take one sample each.
+
+    Its arguments: memory and :class:`Place` of logits, index targets and probabilities; weights;
+    ``ignoring`` and ``ignored``, whether and which target is ignored; ``samples``, ``positions``
+    and ``classes``; 1 − ε, ε/C, the multiplier and a factor of the logits' gradient; ``constants``
+    (see :mod:`.reductions`); the gradient of each loss with its step from sample to sample, -1 for
+    none; losses; memory and place of the
+    gradients of logits and probabilities; and per sample m and log(1 + R).
+    """
+    real: Any = np.float64 if plan.wide else np.float32
+    threads, vector, chunks = plan.threads, plan.vector, plan.chunks
+    vector_target = plan.vector_target
+    resident, probabilities, smooth = plan.resident, plan.probabilities, plan.smooth
+    weighted, scaled, spatial, twice = plan.weighted, plan.scaled, plan.spatial, plan.twice
+    gradient, target_gradient, remember = plan.gradient, plan.target_gradient, plan.remember
+    dense = probabilities or smooth
+    # The exponentials stay where the logits were.
+    reuse = resident and not target_gradient
+    final = single if twice else _same
+    holding = vector * chunks
+    sharing = holding if probabilities else 1
+    least, zero, one = real(-np.inf), real(0), real(1)
+    largest, total = group(threads, real)
+
+    @device_function
+    def fetch(
+        x: Any, begin: Any, step: Any, first: Any, classes: Any, mult: Any, held: Any
+    ) -> None:
+        """Hold a thread's logits from class ``first`` on, in steps of all threads' accesses."""
+        for j in range(chunks):
+            c = np.int32(first + j * threads * vector)
+            if vector > 1 and c >= 0 and c + vector <= classes:
+                load_wide(x, begin + c, held, j * vector)
+                if scaled:
+                    for k in range(vector):
+                        held[j * vector + k] *= mult
+            else:
+                for k in range(vector):
+                    value = least
+                    if c + k >= 0 and c + k < classes:
+                        value = real(load(x, begin + (c + k) * step))
+                        if scaled:
+                            value *= mult
+                    held[j * vector + k] = value
+
+    @device_function
+    def share(q: Any, q_at: Any, q_step: Any, w: Any, c: Any, sharp: Any, uniform: Any) -> Any:
+        """a_c, of class indices without the target's own part."""
+        part = uniform
+        if probabilities:
+            part = sharp * real(load(q, q_at + c * q_step))
+            if smooth:
+                part += uniform
+        return part * real(load(w, c)) if weighted else part
+
+    @device_function
+    def fetch_shares(
+        q: Any, q_at: Any, q_step: Any, w: Any, sharp: Any, uniform: Any,
+        first: Any, classes: Any, shares: Any,
+    ) -> None:  # fmt: skip
+        """Hold a_c of a thread's classes, 0 outside the sample."""
+        for j in range(chunks):
+            c = np.int32(first + j * threads * vector)
+            if vector_target > 1 and c >= 0 and c + vector <= classes:
+                load_wide(q, q_at + c, shares, j * vector)
+                for k in range(vector):
+                    part = sharp * shares[j * vector + k]
+                    if smooth:
+                        part += uniform
+                    if weighted:
+                        part *= real(load(w, c + k))
+                    shares[j * vector + k] = part
+            else:
+                for k in range(vector):
+                    inside = c + k >= 0 and c + k < classes
+                    shares[j * vector + k] = (
+                        share(q, q_at, q_step, w, c + k, sharp, uniform) if inside else zero
+                    )
+
+    @kernel(plan.block)
+    def sample_rows(
+        x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, w: Any,
+        ignoring: Any, ignored: Any, samples: Any, positions: Any, classes: Any,
+        sharp: Any, uniform: Any, mult: Any, gain: Any, constants: Any, scales: Any,
+        scale_step: Any, losses: Any, out: Any, out_place: Any, out_q: Any, out_q_place: Any,
+        tops: Any, logs: Any,
+    ) -> None:  # fmt: skip
+        lane = np.int32(cuda.threadIdx.x % threads)
+        number = np.int64(cuda.blockIdx.x) * (cuda.blockDim.x // threads) + (
+            cuda.threadIdx.x // threads
+        )
+        live = number < samples
+        n = number if live else np.int64(0)
+        item = n // positions if spatial else n
+        position = n - item * positions if spatial else np.int64(0)
+        begin = at(x_place, item, position)
+        q_at = at(q_place, item, position) if probabilities else np.int64(0)
+        target = np.int64(0)
+        keep = live
+        if not probabilities:
+            target = np.int64(y[at(y_place, item, position)])
+            if ignoring and target == ignored:
+                keep = False
+                target = np.int64(0)
+        # A sample that does not count has no classes: nothing of it is read.
+        there = np.int32(classes) if keep else np.int32(0)
+        lead = np.int32((begin + x_place[4]) % vector) if vector > 1 else np.int32(0)
+        first = np.int32(lane * vector - lead)
+        # Before anything is written, which may be where this is read.
+        own = zero
+        spike = zero
+        weights = zero
+        if keep and not probabilities:
+            own = real(load(x, begin + target * x_place[2]))
+            if scaled:
+                own *= mult
+            spike = sharp * real(load(w, target)) if weighted else sharp
+            weights = spike + real(constants[1]) if smooth else spike
+        held = cuda.local.array(holding, real)
+        shares = cuda.local.array(sharing, real)
+        top = least
+        reference = zero
+        rest = zero
+        same = zero
+        coefficients = zero
+        below = zero
+        tiles = np.int32(1)
+        if not resident:
+            tiles = (there + lead + threads * holding - 1) // (threads * holding)
+        for tile in range(tiles):
+            here = np.int32(first + tile * (threads * holding))
+            fetch(x, begin, x_place[2], here, there, mult, held)
+            peak = top
+            for i in range(holding):
+                peak = larger(peak, held[i])
+            if resident:
+                peak = largest(peak)
+            elif peak > top:
+                # What has been summed is relative to the largest logit so far.
+                rest = (rest + (one if top > least else zero)) * exp(top - peak)
+                below += coefficients * (peak - reference)
+                reference = peak
+                same -= one
+            if resident:
+                reference = peak if peak > least else zero
+            if probabilities:
+                fetch_shares(
+                    q, q_at, q_place[2], w, sharp, uniform, here, there, shares
+                )  # fmt: skip
+            for j in range(chunks):
+                for k in range(vector):
+                    i = j * vector + k
+                    value = held[i]
+                    e = exp(value - peak)
+                    if value != peak:
+                        rest += e
+                    elif peak > least:
+                        same += one
+                    if dense:
+                        c = np.int32(here + j * threads * vector + k)
+                        if c >= 0 and c < there:
+                            a = uniform
+                            if probabilities:
+                                a = shares[i]
+                            else:
+                                a = share(q, q_at, 0, w, c, sharp, uniform)
+                            if probabilities or not resident:
+                                coefficients += a
+                            below += a * (reference - value)
+                    if reuse:
+                        held[i] = e
+            if not resident:
+                rest += same
+                same = zero
+            top = peak
+        if not resident:
+            peak = largest(top)
+            if top == peak:
+                same = one
+            else:
+                rest = (rest + (one if top > least else zero)) * exp(top - peak)
+                reference_of_all = peak if peak > least else zero
+                below += coefficients * (reference_of_all - reference)
+            top = peak
+        # Undefined where the largest logit is infinite, as infinity less infinity is.
+        rest = total(rest) + ((total(same) - one) + (top - top))
+        if dense:
+            below = total(below)
+        if probabilities:
+            weights = total(coefficients)
+        elif sharp != zero:
+            # Smoothed wholly, the target's class is one like the others, however far away.
+            below += spike * (top - own)
+        log = log1p(rest)
+        if live and lane == 0:
+            store(losses, n, final(below + weights * log) if keep else zero)
+            if remember:
+                tops[n] = top
+                logs[n] = log
+        if not (gradient or target_gradient):
+            return
+        s = real(constants[0])
+        if scale_step >= 0:
+            s *= real(load(scales, n * scale_step))
+        of_logits = s * gain
+        factor = weights / (one + rest)
+        all_classes = np.int32(classes) if live else np.int32(0)
+        out_at = at(out_place, item, position)
+        out_q_at = at(out_q_place, item, position)
+        if not resident:
+            tiles = (all_classes + lead + threads * holding - 1) // (threads * holding)
+        for tile in range(tiles):
+            here = np.int32(first + tile * (threads * holding))
+            if not resident:
+                fetch(x, begin, x_place[2], here, there, mult, held)
+                if probabilities:
+                    fetch_shares(
+                        q, q_at, q_place[2], w, sharp, uniform, here, there, shares
+                    )  # fmt: skip
+            for j in range(chunks):
+                first_of_chunk = np.int32(here + j * threads * vector)
+                for k in range(vector):
+                    i = j * vector + k
+                    c = np.int32(first_of_chunk + k)
+                    if target_gradient and c >= 0 and c < all_classes:
+                        g = s * sharp * ((top - held[i]) + log)
+                        if weighted:
+                            g *= real(load(w, c))
+                        store(out_q, out_q_at + c * out_q_place[2], final(g))
+                    if gradient:
+                        e = held[i] if reuse else exp(held[i] - top)
+                        a = zero
+                        if probabilities:
+                            a = shares[i]
+                        elif smooth:
+                            a = (
+                                share(q, q_at, 0, w, c, sharp, uniform)
+                                if (c >= 0 and c < there)
+                                else zero
+                            )
+                        g = e * factor - a
+                        if not probabilities and c == target:
+                            # Of the largest logit, 1 − p is R/(1 + R), which nothing cancels in.
+                            beside = real(constants[1]) - a if smooth else zero
+                            g = e * factor - (spike + a)
+                            if own == top:
+                                g = beside - weights * (rest / (one + rest))
+                        held[i] = of_logits * g if keep else zero
+                if gradient:
+                    if (
+                        vector > 1
+                        and first_of_chunk >= 0
+                        and (first_of_chunk + vector <= all_classes)
+                    ):
+                        store_wide(out, out_at + first_of_chunk, held, j * vector)
+                    else:
+                        for k in range(vector):
+                            c = np.int32(first_of_chunk + k)
+                            if c >= 0 and c < all_classes:
+                                store(out, out_at + c * out_place[2], final(held[j * vector + k]))
+
+    return sample_rows

@@ -1,0 +1,133 @@
+"""The instructions of :mod:`.instructions` for the CUDA simulator, which runs kernels as Python.
+
+It has neither 128-bit accesses nor shuffles.  What a kernel loads and stores is counted, which is
+how its memory traffic is held against the least there can be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from ..dtypes import round_to
+
+WIDE, WARP = 16, 32
+
+
+def kernel(threads: int) -> Callable[[Any], Any]:
+    """Decorate a kernel; the limit matters to registers only."""
+    del threads
+    return cuda.jit
+
+
+def device_function(function: Any) -> Any:
+    """Decorate what kernels call."""
+    return cuda.jit(device=True)(function)
+
+
+#: Bytes by ('load' or 'store', address of the memory); see :func:`traffic`.
+counted: Counter[tuple[str, int]] = Counter()
+
+
+def _count(kind: str, memory: np.ndarray[Any, Any], elements: int = 1) -> None:
+    counted[kind, memory.ctypes.data] += elements * memory.itemsize
+
+
+def _widened(values: Any) -> Any:
+    if values.dtype == np.uint16:
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return values.astype(np.float32) if values.dtype.itemsize == 2 else values
+
+
+def _narrowed(values: Any, dtype: np.dtype[Any]) -> Any:
+    if dtype != np.uint16:
+        return values.astype(dtype)
+    import ml_dtypes
+
+    return round_to(values.astype(np.float64), np.dtype(ml_dtypes.bfloat16)).view(np.uint16)
+
+
+def _memory(array: Any) -> Any:
+    return array._item._ary
+
+
+def load(array: Any, index: Any) -> Any:
+    """Element ``index`` of flat memory, as float32 or float64."""
+    memory = _memory(array)
+    _count("load", memory)
+    return _widened(memory[index : index + 1])[0]
+
+
+def store(array: Any, index: Any, value: Any) -> None:
+    """Round ``value`` to element ``index`` of flat memory."""
+    memory = _memory(array)
+    _count("store", memory)
+    memory[index] = _narrowed(np.asarray([value]), memory.dtype)[0]
+
+
+def load_wide(array: Any, index: Any, held: Any, at: int) -> None:
+    """Load 16 bytes from element ``index`` on, widened to ``held[at]`` and what follows."""
+    memory = _memory(array)
+    size = WIDE // memory.itemsize
+    assert (memory.ctypes.data + index * memory.itemsize) % WIDE == 0
+    assert 0 <= index <= memory.size - size
+    _count("load", memory, size)
+    held[at : at + size] = _widened(memory[index : index + size])
+
+
+def store_wide(array: Any, index: Any, held: Any, at: int) -> None:
+    """Round 16 bytes' worth of elements, ``held[at]`` and what follows, to ``index`` on."""
+    memory = _memory(array)
+    size = WIDE // memory.itemsize
+    assert (memory.ctypes.data + index * memory.itemsize) % WIDE == 0
+    assert 0 <= index <= memory.size - size
+    _count("store", memory, size)
+    memory[index : index + size] = _narrowed(held[at : at + size], memory.dtype)
+
+
+def exp(value: Any) -> Any:
+    """Exponential, in the type of its argument."""
+    return np.exp(value)
+
+
+def log1p(value: Any) -> Any:
+    """log(1 + value), in the type of its argument."""
+    return np.log1p(value)
+
+
+def single(value: Any) -> Any:
+    """Round a float64 to float32 such that rounding it again to 16 bits is rounding once."""
+    nearest = np.float32(value)
+    if not np.isfinite(nearest) or np.float64(nearest) == value:
+        return nearest
+    if abs(np.float64(nearest)) > abs(value):
+        nearest = np.nextafter(nearest, np.float32(0))
+    return (nearest.view(np.uint32) | np.uint32(1)).view(np.float32)
+
+
+def over_lanes(combine: Any, lanes: int) -> Any:
+    """Return the reduction over groups of consecutive lanes, in the order of the shuffles."""
+
+    @device_function
+    def reduce_lanes(value: Any) -> Any:
+        if lanes == 1:
+            return value
+        places = cuda.shared.array(1024, np.dtype(np.float64))
+        thread = cuda.threadIdx.x
+        places[thread] = value
+        cuda.syncthreads()
+        first = thread - thread % lanes
+        values = [type(value)(places[first + lane]) for lane in range(lanes)]
+        # No thread may come here again before all have read.
+        cuda.syncthreads()
+        distance = lanes // 2
+        while distance > 0:
+            values = [combine(values[i], values[i ^ distance]) for i in range(lanes)]
+            distance //= 2
+        return values[thread % lanes]
+
+    return reduce_lanes
