@@ -78,6 +78,18 @@ class DeviceArray:
             self, self.pointer, shape, self.dtype, strides, self.read_only, self.stream
         )
 
+    def part(self, begin: int, end: int) -> DeviceArray:
+        """Return the items from ``begin`` to ``end`` along the first axis."""
+        return DeviceArray(
+            self,
+            self.pointer + begin * self.strides[0],
+            (end - begin, *self.shape[1:]),
+            self.dtype,
+            self.strides,
+            self.read_only,
+            self.stream,
+        )
+
     def copy_to_host(self) -> NDArray[Any]:
         """Return the elements as a NumPy array, once they are there."""
         from .cuda.memory import to_host

@@ -35,14 +35,16 @@ class Asked(NamedTuple):
         Of each loss or of the reduced one; a number on the host, an array on the GPU.
     gain
         A further factor of the logits' gradient.
-    out
-        Where the gradient of the logits goes, in their documented shape; may be the logits.
+    out, out_target
+        Where the gradients of logits and probabilities go, in their documented shapes; the
+        former may be the logits.
     """
 
     names: Sequence[str] = ()
     grad_output: DeviceArray | float = 1.0
     gain: float = 1.0
     out: DeviceArray | None = None
+    out_target: DeviceArray | None = None
 
 
 class Call:
@@ -58,10 +60,17 @@ class Call:
         Whether a mean divides by the number of losses, and its gradient by nothing.
     stream
         Where everything runs.
+    constants
+        Of the call that this one is a part of, see :mod:`.reductions`.
     """
 
     def __init__(
-        self, problem: Problem, stream: Any, mult: float = 1.0, unit: bool = False
+        self,
+        problem: Problem,
+        stream: Any,
+        mult: float = 1.0,
+        unit: bool = False,
+        constants: DeviceArray | None = None,
     ) -> None:
         # All of them DeviceArrays here.
         logits: Any = problem.logits
@@ -69,26 +78,34 @@ class Call:
         weight: Any = problem.weight
         self.problem, self.stream = problem, stream
         self.mult, self.unit = mult, unit
-        self.batch, self.classes, self.positions = logits.shape
+        self.classes = classes_of(problem)
+        self.batch, self.positions = targets.keep.shape
         if self.classes > MOST_CLASSES:
             raise ValueError(
                 f"input: got {self.classes} classes, a GPU can do at most {MOST_CLASSES}"
             )
         self.samples = self.batch * self.positions
-        self.logits: DeviceArray = logits
+        self.logits: Any = logits
         self.probabilities: Any = targets.probabilities
         self.wide = any(
             array is not None and array.dtype.itemsize == 8
-            for array in (logits, self.probabilities)
+            for array in (logits, self.probabilities, weight)
         )
         self.real = np.float64 if self.wide else np.float32
-        self.constants = memory.empty((reductions.CONSTANTS,), DOUBLE, stream)
+        self.constants = (
+            memory.empty((reductions.CONSTANTS,), DOUBLE, stream)
+            if constants is None
+            else constants
+        )
         # Stands for whatever a kernel does not touch.
         self.nothing = memory.memory_of(self.constants)
-        self.x, self.x_place = memory.place(logits)
+        self.x, self.x_place = self.nothing, NOWHERE
+        if logits is not None:
+            self.x, self.x_place = memory.place(logits)
         self.y, self.y_place = self.nothing, NOWHERE
         self.q, self.q_place = self.nothing, NOWHERE
         self.ignoring, self.ignored = False, 0
+        self.some_ignored = False
         if targets.indices is None:
             self.q, self.q_place = memory.place(self.probabilities)
         else:
@@ -106,20 +123,28 @@ class Call:
         IndexError
             A target is no class and not ignored; before anything is written.
         """
-        problem = self.problem
-        reduced, mean = problem.reduction != "none", problem.reduction == "mean"
-        self._prepare(asked, mean)
-        losses = memory.empty(
-            (self.samples,) if reduced else problem.loss_shape,
-            np.dtype(self.real) if reduced else native(problem.dtype),
-            self.stream,
-        )
-        scales, step = self._scales(asked.grad_output)
-        found, tops, logs = self._rows(asked, losses, scales, step)
-        loss = self._reduced(losses, mean) if reduced else losses
+        self.prepare(asked)
+        losses = self.losses()
+        found, per_sample = self.rows(asked, losses)
         if "weight" in asked.names:
-            found["weight"] = self._of_weight(mean, scales, step, tops, logs)
+            groups = max(1, min(GROUPS, self.samples // 64))
+            sums = memory.empty((groups, 3, self.classes), DOUBLE, self.stream)
+            self.sum_by_class(asked, per_sample, sums)
+        loss = self.reduced(losses)
+        if "weight" in asked.names:
+            found["weight"] = self.of_weight(sums)
         return loss, found
+
+    @property
+    def mean(self) -> bool:
+        """Whether the losses' sum is divided."""
+        return self.problem.reduction == "mean"
+
+    def losses(self) -> DeviceArray:
+        """Return where the losses go: they are the result, or will be reduced to it."""
+        if self.problem.reduction == "none":
+            return memory.empty(self.problem.loss_shape, native(self.problem.dtype), self.stream)
+        return memory.empty((self.samples,), np.dtype(self.real), self.stream)
 
     def _launch(self, kernel: Any, blocks: Any, threads: int, *arguments: Any) -> None:
         launch(kernel, blocks, threads, self.stream, *arguments)
@@ -128,11 +153,17 @@ class Call:
         array = memory.empty(shape, np.dtype(dtype), self.stream)
         return array, memory.memory_of(array)
 
-    def _prepare(self, asked: Asked, mean: bool) -> None:
-        """Check the targets, and compute the constants."""
+    def prepare(self, asked: Asked) -> None:
+        """Check the targets, and compute the constants.
+
+        Raises
+        ------
+        IndexError
+            A target is no class and not ignored.
+        """
         given = asked.grad_output
         factor = 1.0 if isinstance(given, DeviceArray) else float(given)
-        divided = mean and not self.unit
+        divided = self.mean and not self.unit
         counted = divided and self.probabilities is None
         sums, parts = self._survey() if self.probabilities is None else (self.nothing, 0)
         threads = reductions.THREADS if max(parts, self.classes) > 32 else 32
@@ -148,13 +179,14 @@ class Call:
             return self.nothing, 0
         threads, blocks = _grid(self.samples)
         _, sums = self._empty(blocks)
-        invalid = memory.to_device(np.array([self.samples]), self.stream)
+        found = memory.to_device(np.array([self.samples, 0]), self.stream)
         self._launch(
             reductions.survey(threads, self.weight is not None), blocks, threads, self.y,
             self.y_place, self.ignoring, self.ignored, self.samples, self.positions,
-            self.classes, self.w, sums, memory.memory_of(invalid),
+            self.classes, self.w, sums, memory.memory_of(found),
         )  # fmt: skip
-        first = int(memory.to_host(invalid, self.stream)[0])
+        first, ignored = (int(number) for number in memory.to_host(found, self.stream))
+        self.some_ignored = ignored > 0
         if first < self.samples:
             targets: Any = self.problem.targets
             shape = targets.original.shape
@@ -173,10 +205,11 @@ class Call:
         step = 1 if self.problem.reduction == "none" else 0
         return memory.memory_of(_in_one_run(given, self.stream)), step
 
-    def _rows(
-        self, asked: Asked, losses: DeviceArray, scales: Any, step: int
-    ) -> tuple[dict[str, DeviceArray], Any, Any]:
+    def rows(
+        self, asked: Asked, losses: DeviceArray
+    ) -> tuple[dict[str, DeviceArray], tuple[Any, Any]]:
         """Evaluate losses and dense gradients, and per sample m and log(1 + R) if needed."""
+        scales, step = self._scales(asked.grad_output)
         problem, names = self.problem, asked.names
         found: dict[str, DeviceArray] = {}
         out, out_place = self.nothing, None
@@ -193,13 +226,15 @@ class Call:
             out, out_place = memory.place(written)
         if "target" in names:
             original: Any = problem.targets.original
-            found["target"] = memory.empty(original.shape, native(original.dtype), self.stream)
+            found["target"] = asked.out_target or memory.empty(
+                original.shape, native(original.dtype), self.stream
+            )
             of_target, target_place = memory.place(reshaped(found["target"], self.logits.shape))
         tops = logs = self.nothing
         if "weight" in names:
             tops, logs = (self._empty(self.samples, dtype=self.real)[1] for _ in range(2))
         if not self.samples:
-            return found, tops, logs
+            return found, (tops, logs)
         shape = choose(
             Layout(
                 self.samples, self.classes, self.positions > 1, self.logits.dtype.itemsize,
@@ -234,10 +269,12 @@ class Call:
         )  # fmt: skip
         if waiting is not None:
             copy(reshaped(waiting, found["input"].shape), found["input"], self.stream)
-        return found, tops, logs
+        return found, (tops, logs)
 
-    def _reduced(self, losses: DeviceArray, mean: bool) -> DeviceArray:
-        """Return the sum or the mean."""
+    def reduced(self, losses: DeviceArray) -> DeviceArray:
+        """Return the losses, their sum or their mean."""
+        if self.problem.reduction == "none":
+            return losses
         dtype = native(self.problem.dtype)
         threads, blocks = _grid(self.samples)
         _, sums = self._empty(max(1, blocks))
@@ -249,33 +286,47 @@ class Call:
         loss = memory.empty((), dtype, self.stream)
         threads = reductions.THREADS if blocks > 32 else 32
         self._launch(
-            reductions.finish_loss(threads, dtype.itemsize == 2), 1, threads, sums, blocks, mean,
-            self.nothing, memory.memory_of(loss),
+            reductions.finish_loss(threads, dtype.itemsize == 2), 1, threads, sums, blocks,
+            self.mean,            self.nothing, memory.memory_of(loss),
         )  # fmt: skip
         return loss
 
-    def _of_weight(self, mean: bool, scales: Any, step: int, tops: Any, logs: Any) -> DeviceArray:
-        """Return the gradient of the class weights."""
-        assert self.weight is not None
-        indices = self.probabilities is None
-        groups = max(1, min(GROUPS, self.samples // 64))
-        threads = min(reductions.THREADS, max(32, 1 << (self.classes - 1).bit_length()))
-        blocks = -(-self.classes // threads)
-        _, sums = self._empty(groups * 3 * self.classes)
+    def sum_by_class(self, asked: Asked, per_sample: tuple[Any, Any], sums: DeviceArray) -> None:
+        """Sum the samples' parts of the class weights' gradient, in as many groups as asked."""
+        scales, step = self._scales(asked.grad_output)
+        threads, blocks = self._class_grid()
         self._launch(
-            reductions.class_sums(not indices, self.problem.label_smoothing != 0),
-            (blocks, groups), threads, self.x, self.x_place, self.y, self.y_place, self.q,
+            reductions.class_sums(
+                self.probabilities is not None, self.problem.label_smoothing != 0
+            ),
+            (blocks, sums.shape[0]), threads, self.x, self.x_place, self.y, self.y_place, self.q,
             self.q_place, self.ignoring, self.ignored, self.samples, self.positions,
             self.classes, np.float64(self.sharp), np.float64(self.uniform),
-            np.float64(self.mult), self.nothing, scales, step, tops, logs, sums,
+            np.float64(self.mult), self.nothing, scales, step, *per_sample,
+            memory.memory_of(sums),
         )  # fmt: skip
+
+    def of_weight(self, sums: DeviceArray) -> DeviceArray:
+        """Return the gradient of the class weights, once the loss is reduced."""
+        assert self.weight is not None
+        threads, blocks = self._class_grid()
         dtype = native(self.weight.dtype)
         gradient = memory.empty((self.classes,), dtype, self.stream)
         self._launch(
-            reductions.finish_classes(dtype.itemsize == 2), blocks, threads, sums, groups,
-            self.classes, mean and indices, self.nothing, memory.memory_of(gradient),
+            reductions.finish_classes(dtype.itemsize == 2), blocks, threads,
+            memory.memory_of(sums), sums.shape[0], self.classes,
+            self.mean and self.probabilities is None, self.nothing, memory.memory_of(gradient),
         )  # fmt: skip
         return gradient
+
+    def _class_grid(self) -> tuple[int, int]:
+        threads = min(reductions.THREADS, max(32, 1 << (self.classes - 1).bit_length()))
+        return threads, -(-self.classes // threads)
+
+
+def classes_of(problem: Problem) -> int:
+    """Return C."""
+    return problem.logits_shape[0 if len(problem.logits_shape) == 1 else 1]
 
 
 def _indices(targets: Any) -> tuple[tuple[Any, Place], tuple[bool, int]]:

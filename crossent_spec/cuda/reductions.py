@@ -27,31 +27,36 @@ CONSTANTS = 4
 def survey(threads: int, weighted: bool) -> Any:
     """Compile: check class indices, and sum their weights (or count them) in parts.
 
-    ``invalid`` becomes the number of the first sample whose target is no class and not ignored.
+    ``found`` becomes the number of the first sample whose target is no class and not ignored, and
+    how many are ignored.
     """
     _, total = group(threads, np.float64)
 
     @kernel(threads)
     def survey_targets(
         y: Any, y_place: Any, ignoring: Any, ignored: Any, samples: Any, positions: Any,
-        classes: Any, w: Any, sums: Any, invalid: Any,
+        classes: Any, w: Any, sums: Any, found: Any,
     ) -> None:  # fmt: skip
-        found = np.float64(0)
+        weights = np.float64(0)
+        ignored_here = np.int64(0)
         n = np.int64(cuda.blockIdx.x) * threads + cuda.threadIdx.x
         while n < samples:
             item = n // positions
             target = np.int64(y[at(y_place, item, n - item * positions)])
-            if not (ignoring and target == ignored):
-                if target < 0 or target >= classes:
-                    cuda.atomic.min(invalid, 0, n)
-                elif weighted:
-                    found += np.float64(load(w, target))
-                else:
-                    found += np.float64(1)
+            if ignoring and target == ignored:
+                ignored_here += 1
+            elif target < 0 or target >= classes:
+                cuda.atomic.min(found, 0, n)
+            elif weighted:
+                weights += np.float64(load(w, target))
+            else:
+                weights += np.float64(1)
             n += np.int64(cuda.gridDim.x) * threads
-        found = total(found)
+        if ignored_here > 0:
+            cuda.atomic.add(found, 1, ignored_here)
+        weights = total(weights)
         if cuda.threadIdx.x == 0:
-            sums[cuda.blockIdx.x] = found
+            sums[cuda.blockIdx.x] = weights
 
     return survey_targets
 
