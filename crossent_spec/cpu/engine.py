@@ -208,24 +208,30 @@ def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Floa
 
 
 def derivatives_along(
-    problem: Problem, direction: Array, scale: Float | None = None
+    problem: Problem, direction: Array, scale: Float | None = None, out: Array | None = None
 ) -> tuple[Float, Array | None]:
     """Evaluate the derivatives along a direction of the logits, (N, C, D) as these.
+
+    Parameters
+    ----------
+    scale
+        (N, D) ∂result/∂l_n, for ``product``.
+    out
+        Where ``product`` goes, in its shape; may be the direction.
 
     Returns
     -------
     moved
         (N, D) of the per-sample losses.
     product
-        Of the logits' gradient, in their dtype and documented shape, given ``scale`` (N, D)
-        ∂result/∂l_n.
+        Of the logits' gradient, in their dtype and documented shape.
     """
     logits = problem.logits
     assert logits is not None
     moved = np.empty((logits.shape[0], logits.shape[2]))
     product = writing = None
     if scale is not None:
-        product = np.empty(problem.logits_shape, native(problem.dtype))
+        product = np.empty(problem.logits_shape, native(problem.dtype)) if out is None else out
         writing = to_classes_in_middle(product, problem.logits_shape)
     terms = Terms(problem)
     flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))
