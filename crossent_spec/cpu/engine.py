@@ -173,21 +173,23 @@ def target_and_weight(
     logits = problem.logits
     assert logits is not None
     classes = logits.shape[1]
-    sums = np.zeros((GROUPS, classes if weight else 0))
+    sums = np.zeros((GROUPS, 2, classes if weight else 0))
     terms = Terms(problem)
     flat_scale = read_only(scale.reshape(-1))
 
     def part(begin: int, end: int, views: Views, group: int) -> None:
         add_target_and_weight(
             begin, end, classes, *views, terms.keep, terms.y, terms.w, terms.sharp, terms.uniform,
-            flat_scale, sums[group],
+            flat_scale, *sums[group],
         )  # fmt: skip
 
     if logits.size:
         reading = (logits, problem.targets.probabilities)
         Samples(reading, target, DOUBLE, mult, in_rows=True).run(part, GROUPS)
     with np.errstate(all="ignore"):
-        return sums.sum(axis=0)
+        high, low = sums.sum(axis=0)
+        # The errors of an infinite or undefined sum mean nothing.
+        return np.where(np.isfinite(high), high + low, high)
 
 
 def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Float:
@@ -199,12 +201,13 @@ def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Floa
     assert weight is not None
     if targets.indices is None or problem.reduction != "mean":
         return np.zeros(weight.size)
-    y = targets.indices[targets.keep]
+    counts = np.bincount(targets.indices[targets.keep], minlength=weight.size)
     with np.errstate(all="ignore"):
         mean = np.float64(compensated(losses.reshape(-1))) / denominator(problem)
-        added = -mean * np.bincount(y, scale[targets.keep], weight.size)
+        # A mean scales all samples alike, so that counting them is exact.
+        added = -mean * (counts * (scale.flat[0] if scale.size else 0.0))
     # Where no sample has a class, not even an undefined mean matters.
-    return np.where(np.bincount(y, minlength=weight.size) > 0, added, 0.0)
+    return np.where(counts > 0, added, 0.0)
 
 
 def derivatives_along(
