@@ -118,6 +118,9 @@ def evaluate(
     wide = (
         wide
         or mult != 1.0
+        # The exponential of its own largest logit is exactly 1 in float64 only, and one class's
+        # gradient exactly 0.
+        or logits.shape[1] == 1
         or any(array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities))
     )
     writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
