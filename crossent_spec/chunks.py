@@ -11,14 +11,14 @@ Products are those of BLAS in the working type: float64 if an operand is, otherw
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .dtypes import native, round_to, to_float64
+from .dtypes import native, round_to
 from .problem import Problem, Targets
 
 Array = NDArray[Any]
@@ -55,21 +55,6 @@ class Projection:
         found = {"input": self.input, "linear_weight": self.weight}
         return found if self.bias is None else {**found, "linear_bias": self.bias}
 
-    def operands(self, keep: NDArray[np.bool_]) -> tuple[Array, Array, Array | None]:
-        """Return features (N, F), weight (C, D, F) and bias (C, D) in float64.
-
-        A sample all of whose positions are ignored must not matter, whatever it holds: its
-        features are 0.
-        """
-        classes, width = self.weight.shape[0], self.weight.shape[-1]
-        features = to_float64(self.input).reshape(self.batch, width)
-        bias = None if self.bias is None else to_float64(self.bias).reshape(classes, -1)
-        return (
-            np.where(keep.any(axis=1, keepdims=True), features, 0.0),
-            to_float64(self.weight).reshape(classes, self.positions, width),
-            bias,
-        )
-
 
 class Chunks:
     """A call of the linear loss, to be evaluated in chunks.
@@ -97,7 +82,7 @@ class Chunks:
         self.features = projection.input.reshape(projection.batch, self.width)
         self.weight = projection.weight.reshape(self.classes * self.positions, self.width)
         self.bias = None if projection.bias is None else projection.bias.reshape(-1)
-        self.working = _working(*self.arguments.values())
+        self.working = working_dtype(*self.arguments.values())
         self.sums = (
             native(projection.weight.dtype)
             if accumulate_in is not None and accumulate_in.itemsize == 2
@@ -119,26 +104,30 @@ class Chunks:
         """
         from .cpu import engine
 
-        keep = self.problem.targets.keep
-        losses = np.zeros(keep.shape)
+        losses = np.zeros(self.problem.targets.keep.shape)
         found = self._zeros(names)
+        for part, [logits] in self._parts(1):
+            own = None if scale is None else scale[part]
+            losses[part] = self._chunk(part, logits, own, found)
+        if "weight" in found and scale is not None:
+            with np.errstate(all="ignore"):
+                found["weight"] += engine.weight_in_denominator(self.problem, scale, losses)
+        return losses, self._in_shape(found)
+
+    def _parts(self, count: int) -> Iterator[tuple[Rows, list[Array]]]:
+        """Yield the samples of every chunk, and matrices of their logits' shape.
+
+        Which hold anything, and serve the next chunk again.
+        """
+        keep = self.problem.targets.keep
         kept = np.flatnonzero(keep.any(axis=1))
-        rows = self._rows_of_chunk(kept.size)
-        logits = np.empty((rows, len(self.weight)), self.working)
+        rows = self._rows_of_chunk(kept.size, count)
+        memory = [np.empty((rows, len(self.weight)), self.working) for _ in range(count)]
         for begin in range(0, kept.size, rows):
             end = min(begin + rows, kept.size)
             # All samples need no gathering, nor their gradients a place to wait.
             part = slice(begin, end) if kept.size == len(keep) else kept[begin:end]
-            own = None if scale is None else scale[part]
-            losses[part] = self._chunk(part, logits[: end - begin], own, found)
-        if "weight" in found and scale is not None:
-            with np.errstate(all="ignore"):
-                found["weight"] += engine.weight_in_denominator(self.problem, scale, losses)
-        arguments = {**self.arguments, "target": self.problem.targets.original}
-        return losses, {
-            name: gradient.reshape(arguments[name].shape) if name in arguments else gradient
-            for name, gradient in found.items()
-        }
+            yield part, [matrix[: end - begin] for matrix in memory]
 
     def _zeros(self, names: Sequence[str]) -> dict[str, Array]:
         """Return where the gradients grow."""
@@ -147,17 +136,25 @@ class Chunks:
             "input": (self.features.shape, self.working),
             "linear_weight": (self.weight.shape, self.sums),
             "linear_bias": ((len(self.weight),), np.float64),
-            "target": (logits, _working(self.problem.targets.original)),
+            "target": (logits, working_dtype(self.problem.targets.original)),
             "weight": ((self.classes,), np.float64),
         }
         return {name: np.zeros(*shapes[name]) for name in names}
 
-    def _rows_of_chunk(self, samples: int) -> int:
+    def _in_shape(self, found: dict[str, Array]) -> dict[str, Array]:
+        """Return gradients in the shapes of their arguments."""
+        arguments = {**self.arguments, "target": self.problem.targets.original}
+        return {
+            name: gradient.reshape(arguments[name].shape) if name in arguments else gradient
+            for name, gradient in found.items()
+        }
+
+    def _rows_of_chunk(self, samples: int, matrices: int) -> int:
         """Return the option's rows, or as many as the budget has memory for."""
         if self.rows is not None:
             return max(1, min(self.rows, samples))
         size = self.working.itemsize
-        row = len(self.weight) * size
+        row = matrices * len(self.weight) * size
         if samples < len(self.features):
             row += 2 * self.width * size  # gathered features, and their gradients
         probabilities = self.problem.targets.probabilities
@@ -173,10 +170,9 @@ class Chunks:
     ) -> Float:
         """Evaluate some samples, and add what they give to the gradients."""
         from .cpu import engine
-        from .cpu.products import multiply
 
-        features = self._features(part)
-        self._project(features, logits)
+        features = self._features(self.features, part)
+        self._project(logits, self.bias, [(features, self.weight)])
         if scale is not None and ("target" in found or "weight" in found):
             self._add_dense_gradients(part, logits, scale, found)
         problem = self._problem(part, logits)
@@ -184,34 +180,37 @@ class Chunks:
             return engine.evaluate(problem).losses
         losses = engine.evaluate(problem, 1.0, scale, problem.logits).losses
         if "linear_bias" in found:
-            of_chunk = np.empty((1, len(self.weight)), self.working)
-            multiply(np.ones((1, len(logits)), self.working), logits, of_chunk)
-            found["linear_bias"] += of_chunk[0]
+            self._add_bias_gradient(logits, found["linear_bias"])
         if "input" in found:
-            self._add_input_gradient(part, logits, found["input"])
+            self._set_input_gradient(part, [(logits, self.weight)], found["input"])
         if "linear_weight" in found:
             self._add_weight_gradient(logits, features, found["linear_weight"])
         return losses
 
-    def _features(self, part: Rows) -> Array:
-        """Return the features of a chunk: a view if BLAS can take it."""
+    def _features(self, features: Array, part: Rows) -> Array:
+        """Return those of a chunk: a view if BLAS can take it."""
         from .cpu.products import fits
 
-        features = self.features[part]
-        if features.dtype == self.working and fits(features):
-            return features
-        return np.ascontiguousarray(features, self.working)
+        found = features[part]
+        if found.dtype == self.working and fits(found):
+            return found
+        return np.ascontiguousarray(found, self.working)
 
-    def _project(self, features: Array, logits: Array) -> None:
+    def _project(
+        self, out: Array, bias: Array | None, factors: Sequence[tuple[Array, Array]]
+    ) -> None:
+        """Write the bias, if any, and the sum of all products features·weightᵀ into ``out``."""
         from .cpu import threads
         from .cpu.products import multiply
         from .cpu.widening import blocks
 
-        if self.bias is not None:
-            bias = self.bias.astype(self.working)
-            threads.in_parts(lambda a, b: np.copyto(logits[a:b], bias), len(logits), 16)
-        for place, block in blocks(self.weight, self.working):
-            multiply(features, block.T, logits[:, place], add=self.bias is not None)
+        if bias is not None:
+            row = bias.astype(self.working)
+            threads.in_parts(lambda a, b: np.copyto(out[a:b], row), len(out), 16)
+        for number, (features, weight) in enumerate(factors):
+            add = bias is not None or number > 0
+            for place, block in blocks(weight, self.working):
+                multiply(features, block.T, out[:, place], add)
 
     def _problem(self, part: Rows, logits: Array) -> Problem:
         """Return the problem of a chunk's samples, whose losses are not reduced."""
@@ -231,14 +230,26 @@ class Chunks:
             reduction="none",
         )
 
-    def _add_input_gradient(self, part: Rows, logits: Array, gradient: Array) -> None:
+    def _add_bias_gradient(self, logits: Array, gradient: Array) -> None:
+        from .cpu.products import multiply
+
+        of_chunk = np.empty((1, len(self.weight)), self.working)
+        multiply(np.ones((1, len(logits)), self.working), logits, of_chunk)
+        gradient += of_chunk[0]
+
+    def _set_input_gradient(
+        self, part: Rows, factors: Sequence[tuple[Array, Array]], gradient: Array
+    ) -> None:
+        """Write the sum of all products logits·weight, of some samples."""
         from .cpu.products import multiply
         from .cpu.widening import blocks
 
         whole = isinstance(part, slice)
-        out = gradient[part] if whole else np.empty((len(logits), self.width), self.working)
-        for place, block in blocks(self.weight, self.working):
-            multiply(logits[:, place], block, out, add=place.start > 0)
+        count = len(factors[0][0])
+        out = gradient[part] if whole else np.empty((count, self.width), self.working)
+        for number, (logits, weight) in enumerate(factors):
+            for place, block in blocks(weight, self.working):
+                multiply(logits[:, place], block, out, add=number > 0 or place.start > 0)
         if not whole:
             gradient[part] = out
 
@@ -272,7 +283,8 @@ class Chunks:
             found["weight"] += sums
 
 
-def _working(*arrays: Array) -> np.dtype[Any]:
+def working_dtype(*arrays: Array) -> np.dtype[Any]:
+    """Return the type of products: float64 if an operand is, otherwise float32."""
     wide = any(array.dtype.name == "float64" for array in arrays)
     return np.dtype(np.float64 if wide else np.float32)
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import formulas
-from .dtypes import native, round_to, to_float64
+from .dtypes import native, round_to
 from .problem import (
     Problem,
     check_grad_output,
@@ -58,28 +57,6 @@ class Formula:
 
 
 PLAIN = Formula()
-
-
-def symbols(problem: Problem, logits: NDArray[np.float64]) -> formulas.Symbols:
-    """Put a problem into the symbols of the pages, in float64."""
-    targets = problem.targets
-    classes = logits.shape[1]
-    return formulas.Symbols(
-        x=logits,
-        y=targets.indices,
-        q=None if targets.probabilities is None else to_float64(targets.probabilities),
-        w=np.ones(classes) if problem.weight is None else to_float64(problem.weight),
-        keep=targets.keep,
-        epsilon=problem.label_smoothing,
-        reduction=problem.reduction,
-    )
-
-
-def loss_value(problem: Problem, s: formulas.Symbols) -> Any:
-    """Return the loss in the input's dtype: a scalar, or an array for reduction 'none'."""
-    with np.errstate(all="ignore"):
-        value = np.asarray(formulas.loss(s))
-    return round_to(value.reshape(problem.loss_shape), problem.dtype)[()]
 
 
 def loss_on_logits(problem: Problem, formula: Formula = PLAIN) -> Any:

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import formulas
 from .chunks import Projection
-from .dtypes import round_to, to_float64
+from .directions import Directions, Tangents
 from .evaluate import (
     Gradients,
     hvp_on_logits,
     jvp_on_logits,
     loss_on_logits,
-    loss_value,
-    symbols,
+    reduced_loss,
+    sample_scale,
 )
-from .linear import linear_problem
+from .linear import linear_problem, rounded_gradients
 from .options import LinearCrossEntropyOptions
 from .problem import (
-    Problem,
     check_grad_output,
     cross_entropy_problem,
     float_array,
@@ -188,10 +185,8 @@ def linear_cross_entropy_jvp(
     problem, projection = linear_problem(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
-    operands = projection.operands(problem.targets.keep)
-    s = symbols(problem, _projected(operands))
-    moved = _moved_logits(operands, _directions(tangents, projection))
-    return loss_value(problem, s), _reduced_jvp(problem, s, moved)
+    losses, moved = Directions(problem, projection, _tangents(tangents, projection)).losses()
+    return reduced_loss(problem, losses), reduced_loss(problem, moved)
 
 
 def linear_cross_entropy_hvp(
@@ -253,32 +248,10 @@ def linear_cross_entropy_hvp(
     problem, projection = linear_problem(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
     )
-    operands = projection.operands(problem.targets.keep)
-    s = symbols(problem, _projected(operands))
-    scale = _scale(problem, s, grad_output)
-    directions = _directions(tangents, projection)
-    with np.errstate(all="ignore"):
-        gradient = formulas.logit_gradient(s, scale)
-        moved = formulas.logit_hvp(s, scale, _moved_logits(operands, directions))
-        through = formulas.linear_gradients(moved, operands[0], operands[1])
-        beside = formulas.linear_gradients(gradient, directions[0], directions[1])
-    products = (through[0] + beside[0], through[1] + beside[1], through[2])
-    arguments = (projection.input, projection.weight, projection.bias)
-    return Gradients(
-        **{
-            name: round_to(product.reshape(argument.shape), argument.dtype)
-            for name, product, argument in zip(
-                ("input", "linear_weight", "linear_bias"), products, arguments, strict=True
-            )
-            if argument is not None
-        }
-    )
-
-
-def _projected(operands: tuple[Array, Array, Array | None]) -> Array:
-    """Return the logits (N, C, D) of the operands of a projection."""
-    with np.errstate(all="ignore"):
-        return formulas.linear_logits(*operands)
+    moves = _tangents(tangents, projection)
+    scale = sample_scale(problem, check_grad_output(grad_output, problem.loss_shape))
+    products = Directions(problem, projection, moves).products(scale)
+    return rounded_gradients(problem, projection, products)
 
 
 def _refuse(options: LinearCrossEntropyOptions | None) -> None:
@@ -296,54 +269,17 @@ def _tangent(value: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
     return array
 
 
-def _directions(tangents: Gradients, projection: Projection) -> tuple[Array, Array, Array | None]:
-    """Tangents of features (N, F), weight (C, D, F) and bias (C, D), zeros where not given."""
+def _tangents(tangents: Gradients, projection: Projection) -> Tangents:
+    """Check the tangents; a call has none of an operand that it does not have."""
     if not isinstance(tangents, Gradients):
         raise TypeError(f"tangents: got {tangents!r}, expected crossent_spec.Gradients")
-    found: list[Array | None] = []
-    for name, argument in (
-        ("input", projection.input),
-        ("linear_weight", projection.weight),
-        ("linear_bias", projection.bias),
-    ):
+    arguments = projection.arguments()
+    found = {}
+    for name in ("input", "linear_weight", "linear_bias"):
         tangent = getattr(tangents, name)
-        if argument is None:
-            if tangent is not None:
-                raise ValueError(f"tangents.{name}: the call has no {name}")
-            found.append(None)
-        elif tangent is None:
-            found.append(np.zeros(argument.shape))
-        else:
-            found.append(to_float64(_tangent(tangent, argument.shape, f"tangents.{name}")))
-    features, weight, bias = found
-    assert features is not None
-    assert weight is not None
-    classes, *_, width = weight.shape
-    return (
-        features.reshape(-1, width),
-        weight.reshape(classes, -1, width),
-        None if bias is None else bias.reshape(classes, -1),
-    )
-
-
-def _moved_logits(
-    operands: tuple[Array, Array, Array | None], directions: tuple[Array, Array, Array | None]
-) -> Array:
-    return formulas.linear_logits(directions[0], operands[1], None) + formulas.linear_logits(
-        operands[0], directions[1], directions[2]
-    )
-
-
-def _scale(problem: Problem, s: formulas.Symbols, grad_output: ArrayLike | None) -> Array:
-    g = check_grad_output(grad_output, problem.loss_shape)
-    if problem.reduction == "none":
-        g = g.reshape(s.keep.shape)
-    with np.errstate(all="ignore"):
-        return formulas.sample_scale(g, formulas.denominator(s), s)
-
-
-def _reduced_jvp(problem: Problem, s: formulas.Symbols, direction: Array) -> Any:
-    with np.errstate(all="ignore"):
-        moved = formulas.unreduced_jvp(s, direction)
-        value = np.asarray(formulas.reduced(moved, formulas.denominator(s), s.reduction))
-    return round_to(value.reshape(problem.loss_shape), problem.dtype)[()]
+        if tangent is None:
+            continue
+        if name not in arguments:
+            raise ValueError(f"tangents.{name}: the call has no {name}")
+        found[name] = _tangent(tangent, arguments[name].shape, f"tangents.{name}")
+    return Tangents(**found)

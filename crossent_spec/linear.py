@@ -183,7 +183,9 @@ def linear_cross_entropy_vjp(
         g = check_grad_output(grad_output, problem.loss_shape)
         consumed = True
         if problem.reduction == "none" or not np.isfinite(g):
-            return _gradients(problem, projection, chunks.evaluate(_scale(problem, g), names)[1])
+            return rounded_gradients(
+                problem, projection, chunks.evaluate(_scale(problem, g), names)[1]
+            )
         found = chunks.evaluate(_scale(problem, None), names)[1] if held is None else held
         held = found if retain else None
         if retain:
@@ -192,7 +194,7 @@ def linear_cross_entropy_vjp(
             with np.errstate(all="ignore"):
                 for gradient in found.values():
                     np.multiply(gradient, g, out=gradient, casting="same_kind")
-        return _gradients(problem, projection, found)
+        return rounded_gradients(problem, projection, found)
 
     return reduced_loss(problem, losses), vjp
 
@@ -256,7 +258,7 @@ def linear_cross_entropy_value_and_grad(
     names = _names(problem, projection, wrt)
     g = check_grad_output(grad_output, problem.loss_shape)
     losses, found = chunks.evaluate(_scale(problem, g), names)
-    return reduced_loss(problem, losses), _gradients(problem, projection, found)
+    return reduced_loss(problem, losses), rounded_gradients(problem, projection, found)
 
 
 def linear_problem(
@@ -361,7 +363,9 @@ def _scale(problem: Problem, grad_output: Array | None) -> NDArray[np.float64]:
     return sample_scale(problem, g)
 
 
-def _gradients(problem: Problem, projection: Projection, found: dict[str, Array]) -> Gradients:
+def rounded_gradients(
+    problem: Problem, projection: Projection, found: dict[str, Array]
+) -> Gradients:
     """Round gradients to the dtypes of their arguments."""
     arguments = {**projection.arguments(), "target": problem.targets.original}
     if problem.weight is not None:

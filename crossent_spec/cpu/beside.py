@@ -28,6 +28,16 @@ def log_sum(x: Any, at: Any, classes: Any, e: Any) -> Any:
 
 
 @kernel()
+def accumulate(sums: Any, errors: Any, c: Any, term: Any) -> None:
+    """Add to a sum, and its rounding error to the sum of these (Neumaier, 1974)."""
+    a = sums[c]
+    total = a + term
+    part = total - a
+    errors[c] += (a - (total - part)) + (term - part)
+    sums[c] = total
+
+
+@kernel()
 def add_target_and_weight(
     begin: Any,
     end: Any,
@@ -48,8 +58,9 @@ def add_target_and_weight(
     uniform: Any,
     scale: Any,
     sums: Any,
+    errors: Any,
 ) -> None:
-    """Gradients of the targets into ``out`` and of the weights, added to ``sums``.
+    """Gradients of the targets into ``out`` and of the weights, added to ``sums`` and ``errors``.
 
     ∂/∂q[n,c] = scale_n·(1 − ε)·w_c·(lse_n − x_c) and, without the part of a mean's denominator,
     ∂/∂w[c] = Σ_n scale_n·t[n,c]·(lse_n − x_c).  An empty ``out``, or empty ``sums``, is not
@@ -71,12 +82,13 @@ def add_target_and_weight(
         if sums.size > 0:
             if q is not None:
                 for c in range(classes):
-                    sums[c] += s * (sharp * q[q_at + c] + uniform) * ((m - row[c]) + log)
+                    t = sharp * q[q_at + c] + uniform
+                    accumulate(sums, errors, c, s * t * ((m - row[c]) + log))
             if y is not None:
                 if uniform != 0:
                     for c in range(classes):
-                        sums[c] += s * uniform * ((m - row[c]) + log)
-                sums[y[n]] += s * sharp * ((m - row[y[n]]) + log)
+                        accumulate(sums, errors, c, s * uniform * ((m - row[c]) + log))
+                accumulate(sums, errors, y[n], s * sharp * ((m - row[y[n]]) + log))
 
 
 @kernel()

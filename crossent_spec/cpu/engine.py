@@ -118,6 +118,9 @@ def evaluate(
     wide = (
         wide
         or mult != 1.0
+        # The exponential of its own largest logit is exactly 1 in float64 only, and one class's
+        # gradient exactly 0.
+        or logits.shape[1] == 1
         or any(array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities))
     )
     writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
@@ -173,21 +176,23 @@ def target_and_weight(
     logits = problem.logits
     assert logits is not None
     classes = logits.shape[1]
-    sums = np.zeros((GROUPS, classes if weight else 0))
+    sums = np.zeros((GROUPS, 2, classes if weight else 0))
     terms = Terms(problem)
     flat_scale = read_only(scale.reshape(-1))
 
     def part(begin: int, end: int, views: Views, group: int) -> None:
         add_target_and_weight(
             begin, end, classes, *views, terms.keep, terms.y, terms.w, terms.sharp, terms.uniform,
-            flat_scale, sums[group],
+            flat_scale, *sums[group],
         )  # fmt: skip
 
     if logits.size:
         reading = (logits, problem.targets.probabilities)
         Samples(reading, target, DOUBLE, mult, in_rows=True).run(part, GROUPS)
     with np.errstate(all="ignore"):
-        return sums.sum(axis=0)
+        high, low = sums.sum(axis=0)
+        # The errors of an infinite or undefined sum mean nothing.
+        return np.where(np.isfinite(high), high + low, high)
 
 
 def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Float:
@@ -199,33 +204,40 @@ def weight_in_denominator(problem: Problem, scale: Float, losses: Float) -> Floa
     assert weight is not None
     if targets.indices is None or problem.reduction != "mean":
         return np.zeros(weight.size)
-    y = targets.indices[targets.keep]
+    counts = np.bincount(targets.indices[targets.keep], minlength=weight.size)
     with np.errstate(all="ignore"):
         mean = np.float64(compensated(losses.reshape(-1))) / denominator(problem)
-        added = -mean * np.bincount(y, scale[targets.keep], weight.size)
+        # A mean scales all samples alike, so that counting them is exact.
+        added = -mean * (counts * (scale.flat[0] if scale.size else 0.0))
     # Where no sample has a class, not even an undefined mean matters.
-    return np.where(np.bincount(y, minlength=weight.size) > 0, added, 0.0)
+    return np.where(counts > 0, added, 0.0)
 
 
 def derivatives_along(
-    problem: Problem, direction: Array, scale: Float | None = None
+    problem: Problem, direction: Array, scale: Float | None = None, out: Array | None = None
 ) -> tuple[Float, Array | None]:
     """Evaluate the derivatives along a direction of the logits, (N, C, D) as these.
+
+    Parameters
+    ----------
+    scale
+        (N, D) ∂result/∂l_n, for ``product``.
+    out
+        Where ``product`` goes, in its shape; may be the direction.
 
     Returns
     -------
     moved
         (N, D) of the per-sample losses.
     product
-        Of the logits' gradient, in their dtype and documented shape, given ``scale`` (N, D)
-        ∂result/∂l_n.
+        Of the logits' gradient, in their dtype and documented shape.
     """
     logits = problem.logits
     assert logits is not None
     moved = np.empty((logits.shape[0], logits.shape[2]))
     product = writing = None
     if scale is not None:
-        product = np.empty(problem.logits_shape, native(problem.dtype))
+        product = np.empty(problem.logits_shape, native(problem.dtype)) if out is None else out
         writing = to_classes_in_middle(product, problem.logits_shape)
     terms = Terms(problem)
     flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))

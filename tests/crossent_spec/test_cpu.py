@@ -278,6 +278,22 @@ def test_probabilities_as_the_formulas_have_them(name, shape, smoothing):
     np.testing.assert_allclose(grads.input, expected, rtol=16 * eps, atol=16 * eps)
 
 
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("shape", [(40, 1), (2, 1, 300), (5, 1, 3)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weight", [None, 0.3])
+def test_one_class_has_no_gradient(name, shape, smoothing, weight):
+    rng = np.random.default_rng(0)
+    x = (9 * rng.standard_normal(shape)).astype(DTYPES[name])
+    w = None if weight is None else np.array([weight], x.dtype)
+    for target in (
+        np.ones(shape, x.dtype), rng.random(shape).astype(x.dtype), np.zeros(x[:, 0].shape, int)
+    ):  # fmt: skip
+        loss, grads = cs.cross_entropy_value_and_grad(x, target, w, label_smoothing=smoothing)
+        assert loss == 0
+        assert not grads.input.any()
+
+
 @pytest.mark.parametrize("mult", [1.0, -0.7, 0.0, 2.5])
 @pytest.mark.parametrize("shape", [(7, 5), (3, 90), (2, 70, 33)])
 def test_the_unit_scaled_loss_as_the_formulas_have_it(mult, shape):
