@@ -62,7 +62,7 @@ PLAIN = Formula()
 def loss_on_logits(problem: Problem, formula: Formula = PLAIN) -> Any:
     """Return the loss of a problem whose input is the logits."""
     if problem.placement is not None:
-        return _device().loss(problem, formula.mult, formula.unit)
+        return device().loss(problem, formula.mult, formula.unit)
     return reduced_loss(problem, _engine().evaluate(problem, formula.mult).losses, formula)
 
 
@@ -72,7 +72,7 @@ def vjp_on_logits(
     """Return the loss and its ``vjp`` for the losses whose input is the logits."""
     names = check_wrt(wrt, ("input", *differentiable(problem)))
     if problem.placement is not None:
-        return _device().loss_and_vjp(problem, names, formula.mult, formula.unit)
+        return device().loss_and_vjp(problem, names, formula.mult, formula.unit)
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
         g = check_grad_output(grad_output, problem.loss_shape)
@@ -91,9 +91,7 @@ def value_and_grad_on_logits(
     """Return the loss and the gradients, the input's in ``out`` if that is given."""
     names = check_wrt(wrt, ("input", *differentiable(problem)))
     if problem.placement is not None:
-        return _device().value_and_grad(
-            problem, names, grad_output, out, formula.mult, formula.unit
-        )
+        return device().value_and_grad(problem, names, grad_output, out, formula.mult, formula.unit)
     check_out(out, problem, "input" in names)
     g = check_grad_output(grad_output, problem.loss_shape)
     losses, gradients = _losses_and_gradients(problem, names, g, formula, out)
@@ -200,7 +198,7 @@ def _engine() -> ModuleType:
     return engine
 
 
-def _device() -> ModuleType:
+def device() -> ModuleType:
     """Return what evaluates problems whose arrays are on a GPU."""
     from .cuda import losses
 

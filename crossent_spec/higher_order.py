@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from .chunks import Projection
+from .device_array import is_on_device
 from .directions import Directions, Tangents
 from .evaluate import (
     Gradients,
@@ -73,7 +74,9 @@ def cross_entropy_jvp(
     >>> float(derivative)
     0.5
     """
-    problem = cross_entropy_problem(input, target, weight, reduction, ignore_index, label_smoothing)
+    problem = cross_entropy_problem(
+        input, target, weight, reduction, ignore_index, label_smoothing, "cpu"
+    )
     assert problem.logits is not None
     direction = _tangent(tangent, problem.logits_shape, "tangent")
     moved = to_classes_in_middle(direction, problem.logits_shape)
@@ -124,7 +127,9 @@ def cross_entropy_hvp(
     >>> cross_entropy_hvp(np.array([[0.0, 0.0]]), np.array([1]), np.array([[1.0, 0.0]]))
     array([[ 0.25, -0.25]])
     """
-    problem = cross_entropy_problem(input, target, weight, reduction, ignore_index, label_smoothing)
+    problem = cross_entropy_problem(
+        input, target, weight, reduction, ignore_index, label_smoothing, "cpu"
+    )
     assert problem.logits is not None
     direction = _tangent(tangent, problem.logits_shape, "tangent")
     moved = to_classes_in_middle(direction, problem.logits_shape)
@@ -183,8 +188,9 @@ def linear_cross_entropy_jvp(
     """
     _refuse(options)
     problem, projection = linear_problem(
-        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
-    )
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
+        label_smoothing, "cpu",
+    )  # fmt: skip
     losses, moved = Directions(problem, projection, _tangents(tangents, projection)).losses()
     return reduced_loss(problem, losses), reduced_loss(problem, moved)
 
@@ -246,8 +252,9 @@ def linear_cross_entropy_hvp(
     """
     _refuse(options)
     problem, projection = linear_problem(
-        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
-    )
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
+        label_smoothing, "cpu",
+    )  # fmt: skip
     moves = _tangents(tangents, projection)
     scale = sample_scale(problem, check_grad_output(grad_output, problem.loss_shape))
     products = Directions(problem, projection, moves).products(scale)
@@ -263,6 +270,8 @@ def _refuse(options: LinearCrossEntropyOptions | None) -> None:
 
 
 def _tangent(value: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
+    if is_on_device(value):
+        raise TypeError(f"{name}: is on a GPU; derivatives along a direction are the CPU's")
     array = float_array(value, name)
     if array.shape != shape:
         raise ValueError(f"{name}: got shape {array.shape}, expected that of its argument, {shape}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .chunks import Chunks, Projection, rounded
-from .evaluate import Gradients, Vjp, differentiable, reduced_loss, sample_scale
+from .evaluate import Gradients, Vjp, device, differentiable, reduced_loss, sample_scale
 from .options import LinearCrossEntropyOptions
+from .placement import placed
 from .problem import (
     Problem,
     check_grad_output,
@@ -36,6 +38,8 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     options: LinearCrossEntropyOptions | None = None,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> Any:
     """Cross-entropy between linearly transformed inputs and targets.
 
@@ -93,9 +97,13 @@ def linear_cross_entropy(
     0.407606
     """
     problem, projection = linear_problem(
-        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
-    )
-    losses, _ = _chunks(problem, projection, options).evaluate()
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
+        label_smoothing, backend, stream,
+    )  # fmt: skip
+    chunking = _chunking(projection, options)
+    if problem.placement is not None:
+        return device().linear_loss(problem, projection, chunking.rows)
+    losses, _ = Chunks(problem, projection, *chunking).evaluate()
     return reduced_loss(problem, losses)
 
 
@@ -111,6 +119,8 @@ def linear_cross_entropy_vjp(
     label_smoothing: float = 0.0,
     options: LinearCrossEntropyOptions | None = None,
     wrt: str | Sequence[str] | None = None,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Vjp]:
     """Linear cross-entropy, and a function from the loss's gradient to the arguments'.
 
@@ -159,14 +169,18 @@ def linear_cross_entropy_vjp(
     RuntimeError: the chunked gradients were consumed by an earlier call of this vjp; ...
     """
     problem, projection = linear_problem(
-        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
-    )
-    chunks = _chunks(problem, projection, options)
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
+        label_smoothing, backend, stream,
+    )  # fmt: skip
+    chunking = _chunking(projection, options)
     names = _names(problem, projection, wrt)
     retain = options is not None and options.allow_retain_graph
     once = options is not None and not retain and not _falls_back(options, projection)
+    if problem.placement is not None:
+        loss, on_device = device().linear_loss_and_vjp(problem, projection, chunking.rows, names)
+        return loss, _only_once(on_device) if once else on_device
+    chunks = Chunks(problem, projection, *chunking)
     held: dict[str, Array] | None = None
-    consumed = False
     if problem.reduction == "none":
         losses, _ = chunks.evaluate()
     else:
@@ -174,14 +188,8 @@ def linear_cross_entropy_vjp(
         losses, held = chunks.evaluate(_scale(problem, None), names)
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
-        nonlocal consumed, held
-        if once and consumed:
-            raise RuntimeError(
-                "the chunked gradients were consumed by an earlier call of this vjp; pass "
-                "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
-            )
+        nonlocal held
         g = check_grad_output(grad_output, problem.loss_shape)
-        consumed = True
         if problem.reduction == "none" or not np.isfinite(g):
             return rounded_gradients(
                 problem, projection, chunks.evaluate(_scale(problem, g), names)[1]
@@ -196,7 +204,7 @@ def linear_cross_entropy_vjp(
                     np.multiply(gradient, g, out=gradient, casting="same_kind")
         return rounded_gradients(problem, projection, found)
 
-    return reduced_loss(problem, losses), vjp
+    return reduced_loss(problem, losses), _only_once(vjp) if once else vjp
 
 
 def linear_cross_entropy_value_and_grad(
@@ -212,6 +220,8 @@ def linear_cross_entropy_value_and_grad(
     options: LinearCrossEntropyOptions | None = None,
     grad_output: ArrayLike | None = None,
     wrt: str | Sequence[str] | None = None,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Gradients]:
     """Linear cross-entropy and its gradients in one call.
 
@@ -252,10 +262,16 @@ def linear_cross_entropy_value_and_grad(
            [ 0.5,  0.5]])
     """
     problem, projection = linear_problem(
-        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing
-    )
-    chunks = _chunks(problem, projection, options)
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
+        label_smoothing, backend, stream,
+    )  # fmt: skip
+    chunking = _chunking(projection, options)
     names = _names(problem, projection, wrt)
+    if problem.placement is not None:
+        return device().linear_value_and_grad(
+            problem, projection, chunking.rows, names, grad_output
+        )
+    chunks = Chunks(problem, projection, *chunking)
     g = check_grad_output(grad_output, problem.loss_shape)
     losses, found = chunks.evaluate(_scale(problem, g), names)
     return reduced_loss(problem, losses), rounded_gradients(problem, projection, found)
@@ -270,8 +286,14 @@ def linear_problem(
     reduction: str,
     ignore_index: int | None,
     label_smoothing: float,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Problem, Projection]:
     """Validate a call of the linear loss; see :func:`linear_cross_entropy`."""
+    placement, (input, linear_weight, target, linear_bias, weight) = placed(
+        backend, stream, input=input, linear_weight=linear_weight, target=target,
+        linear_bias=linear_bias, weight=weight,
+    )  # fmt: skip
     features = float_array(input, "input")
     matrix = float_array(linear_weight, "linear_weight")
     bias = None if linear_bias is None else float_array(linear_bias, "linear_bias")
@@ -315,15 +337,20 @@ def linear_problem(
             f"ignore_index: got {ignore_index}, which is only applicable when target contains "
             "class indices; this target contains class probabilities"
         )
-    return problem, Projection(features, matrix, bias)
+    return replace(problem, placement=placement), Projection(features, matrix, bias)
 
 
-def _chunks(
-    problem: Problem, projection: Projection, options: LinearCrossEntropyOptions | None
-) -> Chunks:
-    """Check the options, and cut a call into chunks as they say."""
+class Chunking(NamedTuple):
+    """Samples of a chunk, and where chunks add up; ``None`` leaves it to the library."""
+
+    rows: int | None = None
+    accumulate_in: np.dtype[Any] | None = None
+
+
+def _chunking(projection: Projection, options: LinearCrossEntropyOptions | None) -> Chunking:
+    """Check the options, and return the chunks that they ask for."""
     if options is None:
-        return Chunks(problem, projection)
+        return Chunking()
     if not isinstance(options, LinearCrossEntropyOptions):
         raise TypeError(f"options: got {options!r}, expected LinearCrossEntropyOptions or None")
     options.check_dtype(projection.input.dtype)
@@ -334,14 +361,32 @@ def _chunks(
             UserWarning,
             stacklevel=outside_level(),
         )
-        return Chunks(problem, projection)
+        return Chunking()
     rows = options.chunk_size(
         projection.batch,
         projection.weight.shape[-1],
         projection.weight.shape[0] * projection.positions,
         projection.input.dtype,
     )
-    return Chunks(problem, projection, rows, options.acc_dtype)
+    return Chunking(rows, options.acc_dtype)
+
+
+def _only_once(vjp: Vjp) -> Vjp:
+    """Let a second call raise, as the page says of the chunked gradients."""
+    consumed = False
+
+    def once(grad_output: ArrayLike | None = None) -> Gradients:
+        nonlocal consumed
+        if consumed:
+            raise RuntimeError(
+                "the chunked gradients were consumed by an earlier call of this vjp; pass "
+                "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
+            )
+        found = vjp(grad_output)
+        consumed = True
+        return found
+
+    return once
 
 
 def _falls_back(options: LinearCrossEntropyOptions | None, projection: Projection) -> bool:

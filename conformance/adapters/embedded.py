@@ -46,10 +46,18 @@ class Adapter(BaseAdapter):
             "versions": {"crossent-spec": _version(), "numpy": np.__version__},
         }
 
+    def given(self, array: Array) -> Any:
+        """Return an array as the library takes it."""
+        return to_numpy(array)
+
+    def taken(self, result: Any) -> Any:
+        """Return the library's result as NumPy's."""
+        return result
+
     def forward(self, call: Call) -> Tuple[Array, State]:
         """Return the loss, and the closure that goes backward."""
         _check(call)
-        arrays = {name: _to_numpy(array) for name, array in call.arrays.items()}
+        arrays = {name: self.given(array) for name, array in call.arrays.items()}
         arguments = _to_arguments(call.arguments)
         function, klass = FORMS[call.system]
         linear = "linear_weight" in arrays
@@ -72,7 +80,7 @@ class Adapter(BaseAdapter):
                     if name in arrays:
                         setattr(module, name, arrays[name])
                 loss, vjp = module.vjp(arrays["input"], arrays["target"], wrt=tuple(call.wrt))
-        return _to_array(loss), State(vjp, call.wrt)
+        return _to_array(self.taken(loss)), State(vjp, call.wrt)
 
     def backward(
         self,
@@ -81,13 +89,13 @@ class Adapter(BaseAdapter):
         retain: bool,  # noqa: ARG002 - no flag here; LinearCrossEntropyOptions has one
     ) -> Dict[str, Array]:
         """Call the closure."""
-        grads = state.vjp() if grad_output is None else state.vjp(_to_numpy(grad_output))
+        grads = state.vjp() if grad_output is None else state.vjp(self.given(grad_output))
         gradients = {}
         for name in state.wrt:
             gradient = getattr(grads, name)
             if gradient is None:
                 raise RuntimeError(f"no gradient: vjp() gave None for {name}")
-            gradients[name] = _to_array(gradient)
+            gradients[name] = _to_array(self.taken(gradient))
         return gradients
 
     def script(self, call: Call, step: Dict[str, Any]) -> str:
@@ -170,7 +178,7 @@ def _sizes(arrays: Dict[str, np.ndarray]) -> Tuple[Tuple[int, ...], Dict[str, An
     return (in_features, num_classes), keywords
 
 
-def _to_numpy(array: Array) -> np.ndarray:
+def to_numpy(array: Array) -> np.ndarray:
     if array.dtype == "bfloat16":
         return array.data.view(ml_dtypes.bfloat16)
     return array.data

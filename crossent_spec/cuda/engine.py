@@ -62,6 +62,8 @@ class Call:
         Where everything runs.
     constants
         Of the call that this one is a part of, see :mod:`.reductions`.
+    wide
+        Whether to compute in float64 whatever the arrays hold.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Call:
         mult: float = 1.0,
         unit: bool = False,
         constants: DeviceArray | None = None,
+        wide: bool = False,
     ) -> None:
         # All of them DeviceArrays here.
         logits: Any = problem.logits
@@ -87,7 +90,7 @@ class Call:
         self.samples = self.batch * self.positions
         self.logits: Any = logits
         self.probabilities: Any = targets.probabilities
-        self.wide = any(
+        self.wide = wide or any(
             array is not None and array.dtype.itemsize == 8
             for array in (logits, self.probabilities, weight)
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..chunks import Projection
 from ..device_array import DeviceArray, as_given, from_interface, is_on_device
 from ..dtypes import is_floating, is_integer, native
 from ..evaluate import Gradients, Vjp
@@ -16,6 +17,7 @@ from ..placement import Placement
 from ..problem import Problem
 from . import memory
 from .engine import Asked, Call
+from .linear import LinearCall
 
 
 def loss(problem: Problem, mult: float, unit: bool) -> Any:
@@ -61,6 +63,38 @@ def value_and_grad(
             out[...] = memory.to_host(asked.out, where.stream)
         given["input"] = out
     return where.give(value), Gradients(**given)
+
+
+def linear_loss(problem: Problem, projection: Projection, rows: int | None) -> Any:
+    """Return the linear loss."""
+    where = _placement(problem)
+    return where.give(LinearCall(problem, projection, where.stream, rows).evaluate(Asked())[0])
+
+
+def linear_loss_and_vjp(
+    problem: Problem, projection: Projection, rows: int | None, names: Sequence[str]
+) -> tuple[Any, Vjp]:
+    """Return the linear loss and its ``vjp``."""
+
+    def vjp(grad_output: ArrayLike | None = None) -> Gradients:
+        return linear_value_and_grad(problem, projection, rows, names, grad_output)[1]
+
+    return linear_loss(problem, projection, rows), vjp
+
+
+def linear_value_and_grad(
+    problem: Problem,
+    projection: Projection,
+    rows: int | None,
+    names: Sequence[str],
+    grad_output: ArrayLike | None,
+) -> tuple[Any, Gradients]:
+    """Return the linear loss and the gradients."""
+    where = _placement(problem)
+    asked = Asked(names, _grad_output(problem, grad_output, where.stream))
+    loss, found = LinearCall(problem, projection, where.stream, rows).evaluate(asked)
+    given = {name: where.give(gradient) for name, gradient in found.items()}
+    return where.give(loss), Gradients(**given)
 
 
 def _placement(problem: Problem) -> Placement:

@@ -44,6 +44,14 @@ def require_device() -> None:
         )
 
 
+def device_name() -> str:
+    """Name the GPU, or the simulator."""
+    if SIMULATED:
+        return "Numba's CUDA simulator"
+    name = cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def _why() -> str:
     error = cuda.cuda_error()
     return f" ({_first_line(error)})" if error else ""
@@ -83,7 +91,7 @@ def to_host(array: DeviceArray, stream: Any = None) -> Array:
     if array.size == 0:
         return np.empty(array.shape, array.dtype)
     whole = array
-    if not _is_contiguous(array):
+    if not is_contiguous(array):
         from .copying import contiguous_copy
 
         whole = contiguous_copy(array, stream_of(array) if stream is None else stream)
@@ -169,7 +177,8 @@ def _bytes(array: DeviceArray) -> Any:
     return flat(array.pointer, array.size * array.dtype.itemsize, np.dtype(np.uint8), array)
 
 
-def _is_contiguous(array: DeviceArray) -> bool:
+def is_contiguous(array: DeviceArray) -> bool:
+    """Tell whether elements lie in C order, one after the other."""
     return all(
         step == expected
         for step, expected, extent in zip(
