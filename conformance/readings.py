@@ -20,6 +20,10 @@ the mean over a batch of no samples   NaN (0/0), or an error
 a mean of the unit-scaled loss with   "divided by the number of elements in the output", or
 ignored samples (page 001 says both)  "averaged over non-ignored targets"
 ==================================== ===========================================================
+
+Not open is 0 times a log softmax that is itself NaN: of a sample whose logits are all -inf, which
+is log(0/0), or that holds NaN.  The limit 0·log p → 0 is one of p → 0, and there is no such p.
+The formula's product is NaN, and so is the loss.
 """
 
 from __future__ import annotations
@@ -136,7 +140,7 @@ _PLAIN = {
 def _zero_times_log_zero(s: Symbols) -> NDArray[np.bool_]:
     """Mark classes whose coefficient is 0 and whose logit is -inf, and that the sum reaches."""
     open_ = (formulas.coefficients(s) == 0) & np.isneginf(s.x) & s.keep[:, None, :]
-    # Nothing is likely in a sample whose every logit is -inf: 0/0, whatever its target.
+    # Every p of a sample whose every logit is -inf is 0/0: no limit makes 0·log p a number.
     open_ &= ~np.isneginf(s.x).all(axis=1, keepdims=True)
     if s.y is not None and s.epsilon == 0:
         # The formula of class indices has no term but the target's.

@@ -392,9 +392,10 @@ class AbsentIgnored(Reference):
 
 
 class LimitOfZeroLogZero(Reference):
-    """0·log 0 is 0."""
+    """0·log 0 is 0; 0 times a logarithm of NaN is NaN."""
 
     def probability_losses(self, p: Problem, logp: Array) -> Array:
         factor = self.mix_targets(p) * self.weights(p)
-        terms = np.where(factor == 0, 0, factor * logp).astype(p.compute)
+        limit = (factor == 0) & np.isneginf(logp)
+        terms = np.where(limit, 0, factor * logp).astype(p.compute)
         return -self.sum_classes(terms)[:, 0, :]
