@@ -266,7 +266,15 @@ class StoredSum(Reference):
 
 
 class StoredEverything(StoredLogSoftmax):
-    """Per-sample scales, targets and coefficients are stored in the call's dtype too."""
+    """Per-sample scales, targets and coefficients are stored in the call's dtype too.
+
+    So is the product with ``mult``, unless it overflows there.
+    """
+
+    def multiply(self, p: Problem) -> Array:
+        product = super().multiply(p)
+        stored = self.stored(p, product)
+        return np.where(np.isfinite(stored), stored, product)
 
     def mix_targets(self, p: Problem) -> Array:
         return self.stored(p, super().mix_targets(p))
