@@ -19,6 +19,7 @@ from rich.text import Text
 from conformance.case import Case
 from conformance.clauses import CATALOGUE, PAGES, by_id
 from conformance.files import write_whole
+from conformance.openings import Opening, opening_of
 from conformance.result import HARMLESS, VERDICTS, Result, Run
 
 #: Names the form of the JSON file, which ``schemas/result.schema.json`` describes.
@@ -255,16 +256,25 @@ def print_readings(out: Console, results: Sequence[Result]) -> None:
         return
     out.print("Where a page leaves the result open, it chose:")
     width = len(str(max(chosen.values())))
+    questions: dict[Opening | None, list[tuple[str, int]]] = defaultdict(list)
     for reading, count in chosen.most_common():
-        _print_indented(out, f"{count:>{width}} × {reading}")
+        questions[opening_of(reading)].append((reading, count))
+    for question, answers in questions.items():
+        for reading, count in answers:
+            _print_indented(out, f"{count:>{width}} × {reading}")
+        if question is not None:
+            pages = " ".join(dict.fromkeys(source.page for source in question.sources))
+            _print_indented(
+                out, Text(f"open (page {pages}): {question.what}. {question.why}", "dim"), by=6
+            )
     out.print()
 
 
-def _print_indented(out: Console, text: Text | str) -> None:
-    """Print text four columns in, without the blanks with which rich fills lines up."""
-    for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - 4):
+def _print_indented(out: Console, text: Text | str, by: int = 4) -> None:
+    """Print text some columns in, without the blanks with which rich fills lines up."""
+    for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - by):
         line.rstrip()
-        out.print(Text.assemble("    ", line) if line else "", soft_wrap=True)
+        out.print(Text.assemble(" " * by, line) if line else "", soft_wrap=True)
 
 
 def clip(message: str) -> str:

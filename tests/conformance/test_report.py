@@ -136,6 +136,16 @@ def test_readings_are_counted():
     assert "it chose:\n    3 × NaN\n    1 × zero\n" in printed(runs)
 
 
+def test_a_reading_is_printed_with_the_question_and_why_it_is_open():
+    names = ("ignored sample is absent", "NaN", "ignored NaN spreads (NaN·0)")
+    text = printed(run_of(*(result(reading=name, seed=i) for i, name in enumerate(names))))
+    both = "    1 × ignored sample is absent\n    1 × ignored NaN spreads (NaN·0)\n      open (page"
+    assert both in text
+    words = " ".join(text.split())
+    assert "“does not contribute to the input gradient”" in words
+    assert words.count("neither outranks the other.") == 1
+
+
 def test_a_clean_run_says_what_it_did_not_test():
     text = printed(run_of(result(), result("unsupported", "no", seed=1)))
     assert "conforms in all 1 cases, 1 are unsupported; 1.5 s" in text
