@@ -13,53 +13,44 @@ from conformance.case import Case
 from conformance.driver import Program, Unavailable
 from conformance.files import write_whole
 from conformance.interrupt import Stop
+from conformance.options import (
+    file_to_write,
+    jobs_option,
+    most_option,
+    patterns_option,
+    quick_option,
+    timeout_option,
+)
 from conformance.result import Run
 from conformance.terminal import (
     INTERRUPTED,
     Defect,
     Refused,
+    chosen_cases,
     find_program,
-    jobs_option,
     progress_bar,
+    refuse_missing_folders,
     result_progress,
 )
 
 from . import page, scripts, table
 from .columns import BadResultFile, Column, of_run, read, told_apart
 
-_OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
-
 
 @click.command()
 @click.argument("sources", metavar="[ADAPTER|RESULT.json]...", nargs=-1)
-@click.option("--quick", is_flag=True, help="About a tenth of the cases.")
-@click.option(
-    "-k",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only cases that PATTERN selects, as for `crossent run`; of result files, too.",
-)
-@click.option("--json", "json_file", metavar="FILE", type=_OUT, help="Write JSON.")
-@click.option("--markdown", "markdown_file", metavar="FILE", type=_OUT, help="Write Markdown.")
-@click.option("--html", "html_file", metavar="FILE", type=_OUT, help="Write one HTML page.")
-@click.option(
+@quick_option
+@patterns_option("Only cases that PATTERN selects, as for `crossent run`; of result files, too.")
+@file_to_write("--json", "Write JSON.")
+@file_to_write("--markdown", "Write Markdown.")
+@file_to_write("--html", "Write one HTML page.")
+@most_option(
     "--scripts",
     "limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="How many reproduction scripts the page holds of each framework, at most.",
+    20,
+    "How many reproduction scripts the page holds of each framework, at most.",
 )
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=runner.TIMEOUT,
-    show_default=True,
-    help="What a framework may take for one case.",
-)
+@timeout_option("case")
 @jobs_option
 @click.pass_context
 def matrix(
@@ -80,11 +71,7 @@ def matrix(
     the embedded implementation is run.  A framework that cannot be run has a column that says
     so.  The exit code is 0 when the table was made, whatever it shows, 2 for usage.
     """
-    from conformance.cli import corpus, select
-
-    for option, file in (("json", json_file), ("markdown", markdown_file), ("html", html_file)):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+    refuse_missing_folders({"--json": json_file, "--markdown": markdown_file, "--html": html_file})
     sources = sources or ("embedded",)
     # Whatever cannot be understood is refused before anything runs.
     known: dict[str, Program] = {}
@@ -98,7 +85,7 @@ def matrix(
         else:
             program = find_program(source)
             known[program.name] = program
-    cases = select(corpus(quick), patterns)
+    cases = chosen_cases(quick, patterns)
     columns: list[Column] = []
     defects: list[str] = []
     with Stop() as stop:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import conformance
-from conformance import cli, report, runner
+from conformance import cli, report, runner, selection
 from conformance.case import Case
 from conformance.clauses import CATALOGUE
 from conformance.driver import Program, Unavailable
@@ -190,7 +190,7 @@ def test_other_usage_errors(tmp_path):
 
 @pytest.fixture
 def few_cases(monkeypatch):
-    monkeypatch.setattr(cli, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
+    monkeypatch.setattr(selection, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
 
 
 @pytest.mark.usefixtures("few_cases")
