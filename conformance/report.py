@@ -40,15 +40,28 @@ def summary(results: Iterable[Result]) -> dict[str, Any]:
     """Return the number of results by verdict and the worst errors of the values judged."""
     results = list(results)
     counts = Counter(result.verdict for result in results)
-    judged = [result for result in results if result.verdict in ("pass", "fail")]
+    measured = [
+        result
+        for result in results
+        if result.verdict in ("pass", "fail")
+        and any(not output.misfit for output in result.outputs)
+    ]
     return {
         "cases": len(results),
         **{verdict: counts[verdict] for verdict in VERDICTS},
-        "ulps": max((result.ulps for result in judged if result.outputs), default=None),
-        "bound_fraction": max(
-            (result.bound_fraction for result in judged if result.outputs), default=None
-        ),
+        "ulps": max((result.ulps for result in measured), default=None),
+        "bound_fraction": max((result.bound_fraction for result in measured), default=None),
     }
+
+
+def misfit(results: Iterable[Result]) -> str:
+    """Return why values have no error to measure, the reason of the most of them.
+
+    It is ``shape``, ``dtype`` or ``missing``; empty where every error could be measured.
+    """
+    found = Counter(output.misfit for result in results for output in result.outputs)
+    del found[""]
+    return found.most_common(1)[0][0] if found else ""
 
 
 def _number(value: float) -> float | str:
@@ -166,8 +179,13 @@ def table(results: Sequence[Result], gap: int = 2) -> Table:
 def _row(results: Sequence[Result]) -> list[str]:
     totals = summary(results)
     counts = [str(totals[name] or "·") for name in ("cases", *VERDICTS)]
-    worst = (totals["ulps"], totals["bound_fraction"])
-    return counts + ["·" if value is None else f"{value:.3g}" for value in worst]
+    worst = (misfit(results) or totals["ulps"], totals["bound_fraction"])
+    return counts + [_worst(value) for value in worst]
+
+
+def _worst(value: float | str | None) -> str:
+    """Write an error, or the word for what is wrong where there is none to measure."""
+    return "·" if value is None else value if isinstance(value, str) else f"{value:.3g}"
 
 
 def print_failures(

@@ -270,13 +270,17 @@ class TestJudge:
             reply["steps"][0]["arrays"]["loss"] = encode(Array(array, array.dtype.name))
             result = judge(request, found, reply)
             assert result.verdict == "fail"
-            assert "dtype" in result.message or "shape" in result.message
+            assert result.outputs[0].misfit in ("dtype", "shape")
+            assert result.outputs[0].misfit in result.message
+            assert 0 < result.ulps <= 0.5  # the gradient's
 
     def test_a_missing_gradient_fails(self):
         request, found = expected("ce/index/3x4/f32/mean")
         reply = reply_with(request, found)
         reply["steps"][1]["arrays"] = {}
-        assert judge(request, found, reply).verdict == "fail"
+        result = judge(request, found, reply)
+        assert result.verdict == "fail"
+        assert result.outputs[1].misfit == "missing"
 
     def test_an_overwritten_input_fails(self):
         request, found = expected("ce/index/3x4/f32/mean")

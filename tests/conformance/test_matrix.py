@@ -7,6 +7,7 @@ import math
 import re
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -19,7 +20,7 @@ from conformance.case import Case
 from conformance.clauses import CATALOGUE
 from conformance.driver import Program, Unavailable
 from conformance.matrix import cli as matrix_cli
-from conformance.matrix import columns, scripts, table
+from conformance.matrix import columns, page, scripts, table
 from conformance.matrix.plot import MARKS, Point, draw, points
 from conformance.protocol import Unsupported
 from conformance.result import Result, Run
@@ -92,6 +93,18 @@ def test_cells_count_what_was_judged_and_tell_the_worst_error():
     assert table.lines(cells["smoothing"][0]) == ("unsup.", "")
     assert table.lines(None) == ("·", "")
     assert cells[table.TOTAL][0].judged == 2
+
+
+def test_a_cell_names_a_wrong_shape_and_no_error_for_it():
+    bad = conformance.result.OutputResult(
+        "loss", 0, False, math.nan, math.nan, "", "has shape (1,), expected ()"
+    )
+    wrong = replace(result("fail", "loss has shape"), outputs=(bad,))
+    alone = matrix_of((run_of(wrong), ""))
+    assert table.lines(alone.columns[0].total) == ("0/1", "shape")
+    beside = matrix_of((run_of(wrong, result(seed=1)), ""))
+    assert table.lines(beside.columns[0].total) == ("1/2", "0.25 · shape")
+    assert "values of wrong shape" in page.render(beside, {})
 
 
 @pytest.mark.parametrize("width", [40, 80, 400])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,21 @@ def test_nothing_but_commands_is_wider_than_the_terminal_and_nothing_has_escapes
         assert line == line.rstrip()
         assert len(line) <= width or "crossent repro" in line
     assert all(verdict in text for verdict in ("accepts", "invalid", "unsup-", "ported", "crash"))
+
+
+def test_a_wrong_shape_is_no_infinite_error():
+    shape = OutputResult("loss", 0, False, math.nan, math.nan, "", "has shape (1,), expected ()")
+    gradient = OutputResult("grad.input", 1, True, 0.75, 0.5)
+    wrong = replace(result("fail", "loss has shape (1,)"), outputs=(shape, gradient))
+    row = printed(run_of(wrong)).split("all cases")[1].split("\n")[0].split()
+    assert row[-2:] == ["shape", "0.5"]
+    only = replace(wrong, outputs=(shape,))
+    row = printed(run_of(only)).split("all cases")[1].split("\n")[0].split()
+    assert row[-2:] == ["shape", "·"]
+    data = report.to_json(run_of(wrong, only))
+    jsonschema.validate(data, SCHEMA)
+    assert data["summary"]["ulps"] == 0.75
+    assert Run.from_json(data).results[1].outputs[0].misfit == "shape"
 
 
 def test_one_defect_with_many_cases_does_not_hide_another():
