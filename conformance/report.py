@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.case import Case
-from conformance.clauses import CATALOGUE, PAGES, by_id
+from conformance.clauses import CATALOGUE, by_id
+from conformance.departures import departure, failure_kinds
 from conformance.files import write_whole
 from conformance.openings import Opening, opening_of
 from conformance.result import HARMLESS, VERDICTS, Result, Run
@@ -208,57 +207,14 @@ def print_failures(
         left = len(alike) - ALIKE
         if left > 0:
             out.print(f"    ... and {left} more like it")
-        if clause:
-            _print_indented(out, departure(clause, alike[0].case))
+        before, name, after = departure(clause, alike[0].case)
+        _print_indented(out, Text.assemble(before, (name, "bold"), after))
         out.print()
 
 
 def command_for(case: str, *, again: str, repro: str) -> str:
     """Return the command that shows one case: as a script if there can be one, else once more."""
     return f"crossent repro '{case}' {repro}" if repro else f"{again} -k '{case}'"
-
-
-def failure_kinds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:
-    """Sort failures by verdict, the clause most likely violated and the form of the message.
-
-    Of a case's clauses the likeliest is the one whose cases fail the most often, where one
-    more case that passes is supposed, lest a clause with a single case win with that.
-    """
-    observed: Counter[str] = Counter()
-    violated: Counter[str] = Counter()
-    failures = []
-    for result in results:
-        observed.update(result.clauses)
-        if result.verdict not in HARMLESS:
-            violated.update(result.clauses)
-            failures.append(result)
-
-    def likeliness(clause: str) -> float:
-        return violated[clause] / (observed[clause] + 1)
-
-    kinds: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
-    for result in failures:
-        clause = max(result.clauses, key=likeliness, default="")
-        kinds[result.verdict, clause, _form(result.message)].append(result)
-    # The second kind of failure of a clause comes after the first of every other clause.
-    order: Counter[str] = Counter()
-    ranks = {}
-    for kind in kinds:
-        ranks[kind] = order[kind[1]]
-        order[kind[1]] += 1
-    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: ranks[kind])}
-
-
-def departure(clause_id: str, case_id: str) -> Text:
-    """Return the words that a failing case most likely departs from."""
-    clause = by_id(clause_id)
-    system = Case.parse(case_id).system
-    sources = sorted(clause.sources, key=lambda source: PAGES[source.page] != system)
-    return Text.assemble(
-        "departs, most likely, from ",
-        (clause_id, "bold"),
-        f" (page {sources[0].page}): “{sources[0].words}”",
-    )
 
 
 def print_readings(out: Console, results: Sequence[Result]) -> None:
@@ -302,15 +258,3 @@ def clip(message: str) -> str:
         half = _MESSAGE_LINES // 2
         lines = [*lines[:half], "[...]", *lines[-half:]]
     return "\n".join(lines)
-
-
-def _form(message: str) -> str:
-    """Return a message's first line without its numbers, and without where they are.
-
-    >>> _form("loss is -1.5e3 at [0, 12], expected nan ± 0.1 (3 of 4 elements are wrong)")
-    'loss is #, expected # ± #'
-    """
-    line = message.split("\n", 1)[0]
-    line = re.sub(r" at \[[^]]*\]| \(\d+ of \d+ .*\)$", "", line)
-    line = re.sub(r"[-+]?\b(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)\b", "#", line)
-    return re.sub(r"#(?:, ?#)+", "#", line)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import by_id
-from conformance.report import SCHEMA, failure_kinds, misfit, summary
+from conformance.departures import failure_kinds
+from conformance.report import SCHEMA, misfit, summary
 from conformance.result import HARMLESS, Result, Run
 
 #: Packages that are no framework.
