@@ -92,6 +92,11 @@ def refuse_missing_folders(files: Mapping[str, Path | None]) -> None:
             raise Refused(f"{option}: there is no folder {file.absolute().parent}")
 
 
+def unwritable(option: str, file: Path, error: OSError) -> str:
+    """Return the words for a file that an option names and that could not be written."""
+    return f"{option}: {file} cannot be written: {error.strerror or error}"
+
+
 def chosen_cases(quick: bool, patterns: Sequence[str]) -> list[Case]:
     """Return the cases that ``--quick`` and ``-k`` select."""
     try:
@@ -168,15 +173,19 @@ def _carry_out(
         ) from None
     except runner.HarnessError as error:
         result, defect = error.run, str(error)
-    unwritten = record.save(result)
+    # What cannot be written is said after the report, which may have taken hours.
+    unwritten = [problem] if (problem := record.save(result)) else []
     if defect:
-        raise Defect(f"{defect}\n{unwritten}" if unwritten else defect)
+        raise Defect("\n".join([defect, *unwritten]))
     expect_file = assignment.expect_file or assignment.write_expect_file
     entries = assignment.expectations()
     if assignment.write_expect_file is not None:
         if not result.complete:
             raise Refused(f"{expect_file} is not written: the run is incomplete")
-        entries = expected.update(assignment.write_expect_file, result)
+        try:
+            entries = expected.update(assignment.write_expect_file, result)
+        except OSError as error:
+            unwritten.append(unwritable("--write-expect", assignment.write_expect_file, error))
     expectation = None if entries is None else expected.judge(result.results, entries)
     by_command = assignment.command is not None
     again = ["--command", assignment.command or ""] if by_command else [program.name]
@@ -185,7 +194,10 @@ def _carry_out(
         "repro": "" if program.adapter is None else shlex.join(["--adapter", program.name]),
     }
     if assignment.junit_file is not None:
-        junit.write(result, assignment.junit_file, judgement=expectation, **commands)
+        try:
+            junit.write(result, assignment.junit_file, judgement=expectation, **commands)
+        except OSError as error:
+            unwritten.append(unwritable("--junit", assignment.junit_file, error))
     report.print_run(
         report.console(),
         result,
@@ -196,7 +208,7 @@ def _carry_out(
     if expectation and expect_file:
         expected.show(report.console(), expectation, expect_file, assignment.limit)
     if unwritten:
-        raise Refused(unwritten)
+        raise Refused("\n".join(unwritten))
     if not result.complete and assignment.result_file is not None:
         click.echo(f"To go on: add --resume {shlex.quote(str(assignment.result_file))}")
     exit_code = expectation.exit_code if expectation else result.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from conformance.terminal import (
     progress_bar,
     refuse_missing_folders,
     result_progress,
+    unwritable,
 )
 
 from . import page, scripts, table
@@ -101,16 +102,35 @@ def matrix(
                     columns += of_run(error.run)
         stopped = stop.requested
     made_matrix = table.Matrix(told_apart(columns))
-    if json_file is not None:
-        write_whole(json_file, table.json_text(made_matrix))
-    if markdown_file is not None:
-        write_whole(markdown_file, table.markdown(made_matrix))
-    if html_file is not None:
-        write_whole(html_file, page.render(made_matrix, _scripts(made_matrix, known, limit)))
+    # What cannot be written is said after the table, which may have taken hours.
+    unwritten = [
+        _unwritten("--json", json_file, lambda: table.json_text(made_matrix)),
+        _unwritten("--markdown", markdown_file, lambda: table.markdown(made_matrix)),
+        _unwritten(
+            "--html",
+            html_file,
+            lambda: page.render(made_matrix, _scripts(made_matrix, known, limit)),
+        ),
+    ]
     table.print_matrix(report.console(), made_matrix)
+    problems = [*defects, *filter(None, unwritten)]
     if defects:
-        raise Defect("\n".join(defects))
+        raise Defect("\n".join(problems))
+    if problems:
+        raise Refused("\n".join(problems))
     ctx.exit(INTERRUPTED if stopped else 0)
+
+
+def _unwritten(option: str, file: Path | None, content: Callable[[], str]) -> str:
+    """Write a file, if it is asked for; return what went wrong, or nothing."""
+    if file is None:
+        return ""
+    text = content()
+    try:
+        write_whole(file, text)
+    except OSError as error:
+        return unwritable(option, file, error)
+    return ""
 
 
 def _columns(

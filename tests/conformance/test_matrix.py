@@ -230,6 +230,20 @@ def test_frameworks_are_run_and_files_read_and_what_is_missing_stops_nothing(tmp
 
 
 @pytest.mark.usefixtures("few_cases")
+def test_a_full_disk_loses_no_table(tmp_path):
+    path = file_of(tmp_path, run_of(result(), adapter="other", other="1"))
+    (tmp_path / "full").symlink_to("/dev/full")
+    written = tmp_path / "matrix.md"
+    full = [item for name in ("json", "html") for item in (f"--{name}", tmp_path / "full")]
+    outcome = invoke("matrix", path, *full, "--markdown", written, code=2)
+    assert table.TOTAL in outcome.stdout
+    for option in ("--json", "--html"):
+        words = f"{option}: {tmp_path / 'full'} cannot be written: No space left on device"
+        assert words in outcome.stderr
+    assert "| clauses |" in written.read_text()
+
+
+@pytest.mark.usefixtures("few_cases")
 def test_files_are_narrowed_as_runs_are(tmp_path):
     results = [result(**vars(case)) for case in CASES]
     path = file_of(tmp_path, run_of(*results))

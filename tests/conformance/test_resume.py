@@ -260,3 +260,12 @@ def test_a_full_disk_loses_no_report(tmp_path):
     outcome = invoke("--quick", "--json", tmp_path / "r.json", code=2)
     assert "conforms in all 10 cases" in outcome.stdout
     assert "r.json cannot be written: No space left on device" in outcome.stderr
+
+
+def test_a_full_disk_loses_no_report_of_any_kind(tmp_path):
+    (tmp_path / "full").symlink_to("/dev/full")
+    outcome = invoke("--quick", "--junit", tmp_path / "full", code=2)
+    assert "conforms in all 10 cases" in outcome.stdout
+    assert "--junit: " in outcome.stderr
+    assert "cannot be written: No space left on device" in outcome.stderr
+    assert "the suite itself failed" not in outcome.stderr
