@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import fnmatch
 import json
 import traceback
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from conformance import adapters, runner
+from conformance import adapters, runner, selection
 from conformance.bench.cli import bench
 from conformance.case import SYSTEMS, Case
-from conformance.clauses import CATALOGUE, by_id, clauses_of
+from conformance.clauses import CATALOGUE, by_id
 from conformance.driver import Unavailable
 from conformance.environments.cli import env
 from conformance.fuzz.cli import fuzz
 from conformance.golden.cli import golden
 from conformance.load.cli import load
 from conformance.matrix.cli import matrix
+from conformance.options import judging_options, patterns_option, quick_option
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
 from conformance.terminal import (
@@ -28,8 +26,8 @@ from conformance.terminal import (
     Defect,
     Refused,
     carry_out,
+    chosen_cases,
     find_program,
-    judging_options,
     unavailable,
 )
 
@@ -47,34 +45,22 @@ class _Group(click.Group):
             raise Defect(f"the suite itself failed\n{traceback.format_exc()}") from None
 
 
-def corpus(quick: bool = False) -> list[Case]:
-    """Return the corpus; it is built only for the commands that need it."""
-    from conformance.corpus import corpus as build
-
-    return build(quick=quick)
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(runner.version(), prog_name="crossent")
 def main() -> None:
     """Tell whether a framework implements the documented cross-entropy losses."""
 
 
-patterns_option = click.option(
-    "-k",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only cases whose id, or one of whose clauses, contains PATTERN or matches it "
-    "(*, ?, [...]); may be repeated.",
+_patterns_option = patterns_option(
+    "Only cases whose id, or one of whose clauses, contains PATTERN or matches it (*, ?, [...]); "
+    "may be repeated."
 )
-quick_option = click.option("--quick", is_flag=True, help="About a tenth of the cases.")
 
 
 @main.command()
 @judging_options
 @quick_option
-@patterns_option
+@_patterns_option
 @click.pass_context
 def run(ctx: click.Context, /, quick: bool, patterns: tuple[str, ...], **options: Any) -> None:
     """Judge a framework.
@@ -85,7 +71,7 @@ def run(ctx: click.Context, /, quick: bool, patterns: tuple[str, ...], **options
     """
     assignment = Assignment(**options)
     program = assignment.program()
-    cases = select(corpus(quick), patterns)
+    cases = chosen_cases(quick, patterns)
     ctx.exit(
         carry_out(assignment, program, cases, name=("crossent", "run"), examine=runner.examine)
     )
@@ -100,13 +86,14 @@ def clauses(group: str | None, system: str | None, as_json: bool) -> None:
     groups = list(dict.fromkeys(clause.group for clause in CATALOGUE))
     if group is not None and group not in groups:
         raise Refused(f"no clause group {group!r}; there are {', '.join(groups)}")
-    short = {**{name: name for name in SYSTEMS}, **{full: name for name, full in SYSTEMS.items()}}
-    if system is not None and system not in short:
-        raise Refused(f"no system {system!r}; there are {', '.join(SYSTEMS)}")
+    try:
+        short = None if system is None else selection.system(system)
+    except selection.NoMatchError as error:
+        raise Refused(str(error)) from None
     chosen = [
         clause
         for clause in CATALOGUE
-        if group in (None, clause.group) and (system is None or short[system] in clause.systems)
+        if group in (None, clause.group) and (short is None or short in clause.systems)
     ]
     if as_json:
         listed = [
@@ -142,17 +129,17 @@ def explain(name: str) -> None:
             clause = by_id(name)
         except ValueError as error:
             raise Refused(str(error)) from None
-        lines = clause_lines(clause, corpus())
+        lines = clause_lines(clause, selection.corpus())
     for line in lines:
         click.echo(line)
 
 
 @main.command()
 @quick_option
-@patterns_option
+@_patterns_option
 def cases(quick: bool, patterns: tuple[str, ...]) -> None:
     """List the ids of the cases."""
-    for case in select(corpus(quick), patterns):
+    for case in chosen_cases(quick, patterns):
         click.echo(case.id)
 
 
@@ -180,34 +167,6 @@ def list_adapters() -> None:
     width = max(map(len, known), default=0)
     for name, path in known.items():
         click.echo(f"{name:<{width}}  {adapters.summary(path)}")
-
-
-def select(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
-    """Return the cases that any of the patterns selects.
-
-    A pattern that is a case's id, or a clause's, means just that and no longer id that begins
-    alike; a case's id selects it even if the corpus does not hold it.
-    """
-    if not patterns:
-        return list(cases)
-    names = {case: (case.id, *clauses_of(case)) for case in cases}
-    chosen: set[Case] = set()
-    for pattern in patterns:
-        found = {case for case in cases if pattern in names[case]}
-        if not found:
-            with contextlib.suppress(ValueError):
-                found = {Case.parse(pattern)}
-        found = found or {
-            case
-            for case in cases
-            if any(pattern in name or fnmatch.fnmatchcase(name, pattern) for name in names[case])
-        }
-        if not found:
-            raise Refused(f"-k {pattern}: no case has such an id or clause")
-        chosen |= found
-    return [case for case in cases if case in chosen] + sorted(
-        chosen.difference(cases), key=lambda case: case.id
-    )
 
 
 def _case(name: str) -> Case:

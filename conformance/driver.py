@@ -66,11 +66,18 @@ class Unavailable(Exception):  # noqa: N818 - the framework is missing, nothing 
 
 @dataclass(frozen=True)
 class Hello:
-    """What a worker says about itself."""
+    """What a worker says about itself.
+
+    Attributes
+    ----------
+    compiling
+        Seconds that it may compile for before a call, which do not count against a case.
+    """
 
     name: str
     systems: tuple[str, ...]
     versions: dict[str, str]
+    compiling: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ class Worker:
     ----------
     elapsed
         Seconds from the last request to its reply.
+    compiling
+        Seconds that the program asked for beside the time of a case.
     """
 
     def __init__(
@@ -147,6 +156,7 @@ class Worker:
     ) -> None:
         self.program = program
         self.elapsed = 0.0
+        self.compiling = 0.0
         self._start_limit = start_limit
         self._memory = memory
         self._process: Process | None = None
@@ -187,6 +197,7 @@ class Worker:
         except BaseException:
             self._stop(0.0)
             raise
+        self.compiling = hello.compiling
         return hello
 
     def send(self, message: Message) -> None:
@@ -295,10 +306,16 @@ def _acquaint(reply: Message | WorkerFailure) -> Hello:
     systems, versions = reply.get("systems"), reply.get("versions", {})
     if not isinstance(systems, list) or not isinstance(versions, dict):
         raise Unavailable("its hello lacks a list of systems, or its versions are no object")
+    compiling = reply.get("compiling", 0.0)
+    if isinstance(compiling, bool) or not isinstance(compiling, int | float):
+        raise Unavailable(f"it compiles for {printable(compiling)}, which is no number of seconds")
+    if not 0 <= compiling <= START_LIMIT:
+        raise Unavailable(f"it compiles for {compiling:g} s, allowed are 0 to {START_LIMIT:g}")
     return Hello(
         printable(reply.get("name", "")),
         tuple(map(printable, systems)),
         {printable(name): printable(version) for name, version in versions.items()},
+        compiling,
     )
 
 

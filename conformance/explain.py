@@ -7,6 +7,9 @@ from typing import Any
 
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import Clause, by_id, clauses_of
+from conformance.expect import Expected, expect
+from conformance.openings import Opening, opening_of
+from conformance.request import build
 
 #: How many of a clause's cases are listed.
 _CASES = 10
@@ -32,9 +35,6 @@ def clause_lines(clause: Clause, cases: Sequence[Case]) -> Iterator[str]:
 
 def case_lines(case: Case) -> Iterator[str]:
     """Yield the lines that explain a case: the call, its clauses and what is expected."""
-    from conformance.expect import expect
-    from conformance.request import build
-
     request = build(case)
     yield case.id
     yield f"  calls {SYSTEMS[case.system]} as a {case.form}"
@@ -58,8 +58,26 @@ def case_lines(case: Case) -> Iterator[str]:
     for clause_id in clauses_of(case):
         yield f"    {clause_id}: {by_id(clause_id).check}"
     yield "  expected:"
-    for line in expect(case, request).summary():
+    expected = expect(case, request)
+    for line in expected.summary():
         yield f"    {line}"
+    for opening in _openings(expected):
+        yield f"  open: {opening.what}"
+        yield f"    {opening.why}"
+        for source in opening.sources:
+            yield f"    page {source.page}   “{source.words}”"
+
+
+def _openings(expected: Expected) -> list[Opening]:
+    """Return the questions that the pages leave open about a case, each once."""
+    names = ["accepted" for step in expected.steps if step.raises == "may"] + [
+        reading.name
+        for step in expected.steps
+        for output in step.outputs.values()
+        for reading in output.readings
+    ]
+    found = (opening_of(name) for name in names)
+    return list(dict.fromkeys(opening for opening in found if opening is not None))
 
 
 def _range(values: Any) -> str:

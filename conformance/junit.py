@@ -16,9 +16,10 @@ from xml.etree import ElementTree
 
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import by_id
+from conformance.departures import departure, likeliest_clauses
 from conformance.expected import Entry, Judgement
 from conformance.files import write_whole
-from conformance.report import command_for, departure, failure_kinds
+from conformance.report import command_for
 from conformance.result import HARMLESS, Result, Run
 
 #: What XML 1.0 cannot hold, not even escaped.
@@ -49,11 +50,7 @@ def write(
     passes = {
         result.case: entry for entry, results in judgement.passes.items() for result in results
     }
-    likeliest = {
-        result.case: clause
-        for (_, clause, _), alike in failure_kinds(run.results).items()
-        for result in alike
-    }
+    likeliest = likeliest_clauses(run.results)
     suites: dict[str, list[Result]] = defaultdict(list)
     for result in run.results:
         system = SYSTEMS[Case.parse(result.case).system]
@@ -79,9 +76,10 @@ def write(
             elif result.verdict == "unsupported":
                 _add(case, "skipped", message=result.message)
             elif result.verdict not in HARMLESS:
-                lines = [result.message]
-                if likeliest[result.case]:
-                    lines.append(departure(likeliest[result.case], result.case).plain)
+                lines = [
+                    result.message,
+                    "".join(departure(likeliest[result.case], result.case)),
+                ]
                 kind = "error" if result.verdict in _ERRORS else "failure"
                 message = result.message.split("\n", 1)[0]
                 text = "\n".join([*lines, command])

@@ -82,7 +82,11 @@ class Adapter:
     """
 
     def describe(self) -> Dict[str, Any]:
-        """Return ``{"name": ..., "systems": [...], "versions": {package: version}}``."""
+        """Return ``{"name": ..., "systems": [...], "versions": {package: version}}``.
+
+        A framework that compiles what a call needs when it meets it first adds ``"compiling"``:
+        the seconds that this may take, 120 at most, on top of the time limit of a case.
+        """
         raise NotImplementedError
 
     def forward(self, call: Call) -> Tuple[Array, Any]:

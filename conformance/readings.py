@@ -1,25 +1,7 @@
-"""Results that a page leaves open, and the readings that are acceptable there.
+"""Every acceptable result where a page leaves one open, worked out.
 
-Every other result is acceptable in one way only.
-
-==================================== ===========================================================
-what is open                          readings
-==================================== ===========================================================
-0·log 0: a class of coefficient 0     IEEE (0·∞ = NaN), or the limit (such a term is 0)
-with the logit -inf
-smoothing of 1 where the target's     the mixture's coefficients, 1/C each (∞), or two terms of
-logit is -inf                         which one is (1 − ε)·log p = 0·∞ = NaN
-an ignored sample that holds NaN or   the sample is absent, or IEEE (l_n·1{...} = NaN·0 = NaN)
-an infinity
-+inf among the logits of a sample     quotients of shifted exponentials (all NaN), or the
-                                      quotient as written (exp(x_j)/∞ = 0 where x_j is finite)
-gradients of a mean over nothing      0 or NaN (the loss itself is 0/0, NaN)
-the mean over a batch of no samples   NaN (0/0), or an error
-``ignore_index`` with probabilities   no effect, or an error ("only applicable when the target
-                                      contains class indices"; torch refuses it from 0 on)
-a mean of the unit-scaled loss with   "divided by the number of elements in the output", or
-ignored samples (page 001 says both)  "averaged over non-ignored targets"
-==================================== ===========================================================
+:mod:`conformance.openings` holds the questions, the names of the readings and the words of the
+pages.  Every other result is acceptable in one way only.
 """
 
 from __future__ import annotations
@@ -136,7 +118,7 @@ _PLAIN = {
 def _zero_times_log_zero(s: Symbols) -> NDArray[np.bool_]:
     """Mark classes whose coefficient is 0 and whose logit is -inf, and that the sum reaches."""
     open_ = (formulas.coefficients(s) == 0) & np.isneginf(s.x) & s.keep[:, None, :]
-    # Nothing is likely in a sample whose every logit is -inf: 0/0, whatever its target.
+    # Every p of a sample whose every logit is -inf is 0/0: no limit makes 0·log p a number.
     open_ &= ~np.isneginf(s.x).all(axis=1, keepdims=True)
     if s.y is not None and s.epsilon == 0:
         # The formula of class indices has no term but the target's.

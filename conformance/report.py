@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
@@ -16,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.case import Case
-from conformance.clauses import CATALOGUE, PAGES, by_id
+from conformance.clauses import CATALOGUE, by_id
+from conformance.departures import departure, failure_kinds
 from conformance.files import write_whole
+from conformance.openings import Opening, opening_of
 from conformance.result import HARMLESS, VERDICTS, Result, Run
 
 #: Names the form of the JSON file, which ``schemas/result.schema.json`` describes.
@@ -39,15 +39,28 @@ def summary(results: Iterable[Result]) -> dict[str, Any]:
     """Return the number of results by verdict and the worst errors of the values judged."""
     results = list(results)
     counts = Counter(result.verdict for result in results)
-    judged = [result for result in results if result.verdict in ("pass", "fail")]
+    measured = [
+        result
+        for result in results
+        if result.verdict in ("pass", "fail")
+        and any(not output.misfit for output in result.outputs)
+    ]
     return {
         "cases": len(results),
         **{verdict: counts[verdict] for verdict in VERDICTS},
-        "ulps": max((result.ulps for result in judged if result.outputs), default=None),
-        "bound_fraction": max(
-            (result.bound_fraction for result in judged if result.outputs), default=None
-        ),
+        "ulps": max((result.ulps for result in measured), default=None),
+        "bound_fraction": max((result.bound_fraction for result in measured), default=None),
     }
+
+
+def misfit(results: Iterable[Result]) -> str:
+    """Return why values have no error to measure, the reason of the most of them.
+
+    It is ``shape``, ``dtype`` or ``missing``; empty where every error could be measured.
+    """
+    found = Counter(output.misfit for result in results for output in result.outputs)
+    del found[""]
+    return found.most_common(1)[0][0] if found else ""
 
 
 def _number(value: float) -> float | str:
@@ -165,8 +178,13 @@ def table(results: Sequence[Result], gap: int = 2) -> Table:
 def _row(results: Sequence[Result]) -> list[str]:
     totals = summary(results)
     counts = [str(totals[name] or "·") for name in ("cases", *VERDICTS)]
-    worst = (totals["ulps"], totals["bound_fraction"])
-    return counts + ["·" if value is None else f"{value:.3g}" for value in worst]
+    worst = (misfit(results) or totals["ulps"], totals["bound_fraction"])
+    return counts + [_worst(value) for value in worst]
+
+
+def _worst(value: float | str | None) -> str:
+    """Write an error, or the word for what is wrong where there is none to measure."""
+    return "·" if value is None else value if isinstance(value, str) else f"{value:.3g}"
 
 
 def print_failures(
@@ -189,57 +207,14 @@ def print_failures(
         left = len(alike) - ALIKE
         if left > 0:
             out.print(f"    ... and {left} more like it")
-        if clause:
-            _print_indented(out, departure(clause, alike[0].case))
+        before, name, after = departure(clause, alike[0].case)
+        _print_indented(out, Text.assemble(before, (name, "bold"), after))
         out.print()
 
 
 def command_for(case: str, *, again: str, repro: str) -> str:
     """Return the command that shows one case: as a script if there can be one, else once more."""
     return f"crossent repro '{case}' {repro}" if repro else f"{again} -k '{case}'"
-
-
-def failure_kinds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:
-    """Sort failures by verdict, the clause most likely violated and the form of the message.
-
-    Of a case's clauses the likeliest is the one whose cases fail the most often, where one
-    more case that passes is supposed, lest a clause with a single case win with that.
-    """
-    observed: Counter[str] = Counter()
-    violated: Counter[str] = Counter()
-    failures = []
-    for result in results:
-        observed.update(result.clauses)
-        if result.verdict not in HARMLESS:
-            violated.update(result.clauses)
-            failures.append(result)
-
-    def likeliness(clause: str) -> float:
-        return violated[clause] / (observed[clause] + 1)
-
-    kinds: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
-    for result in failures:
-        clause = max(result.clauses, key=likeliness, default="")
-        kinds[result.verdict, clause, _form(result.message)].append(result)
-    # The second kind of failure of a clause comes after the first of every other clause.
-    order: Counter[str] = Counter()
-    ranks = {}
-    for kind in kinds:
-        ranks[kind] = order[kind[1]]
-        order[kind[1]] += 1
-    return {kind: kinds[kind] for kind in sorted(kinds, key=lambda kind: ranks[kind])}
-
-
-def departure(clause_id: str, case_id: str) -> Text:
-    """Return the words that a failing case most likely departs from."""
-    clause = by_id(clause_id)
-    system = Case.parse(case_id).system
-    sources = sorted(clause.sources, key=lambda source: PAGES[source.page] != system)
-    return Text.assemble(
-        "departs, most likely, from ",
-        (clause_id, "bold"),
-        f" (page {sources[0].page}): “{sources[0].words}”",
-    )
 
 
 def print_readings(out: Console, results: Sequence[Result]) -> None:
@@ -255,16 +230,25 @@ def print_readings(out: Console, results: Sequence[Result]) -> None:
         return
     out.print("Where a page leaves the result open, it chose:")
     width = len(str(max(chosen.values())))
+    questions: dict[Opening | None, list[tuple[str, int]]] = defaultdict(list)
     for reading, count in chosen.most_common():
-        _print_indented(out, f"{count:>{width}} × {reading}")
+        questions[opening_of(reading)].append((reading, count))
+    for question, answers in questions.items():
+        for reading, count in answers:
+            _print_indented(out, f"{count:>{width}} × {reading}")
+        if question is not None:
+            pages = " ".join(dict.fromkeys(source.page for source in question.sources))
+            _print_indented(
+                out, Text(f"open (page {pages}): {question.what}. {question.why}", "dim"), by=6
+            )
     out.print()
 
 
-def _print_indented(out: Console, text: Text | str) -> None:
-    """Print text four columns in, without the blanks with which rich fills lines up."""
-    for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - 4):
+def _print_indented(out: Console, text: Text | str, by: int = 4) -> None:
+    """Print text some columns in, without the blanks with which rich fills lines up."""
+    for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - by):
         line.rstrip()
-        out.print(Text.assemble("    ", line) if line else "", soft_wrap=True)
+        out.print(Text.assemble(" " * by, line) if line else "", soft_wrap=True)
 
 
 def clip(message: str) -> str:
@@ -274,15 +258,3 @@ def clip(message: str) -> str:
         half = _MESSAGE_LINES // 2
         lines = [*lines[:half], "[...]", *lines[-half:]]
     return "\n".join(lines)
-
-
-def _form(message: str) -> str:
-    """Return a message's first line without its numbers, and without where they are.
-
-    >>> _form("loss is -1.5e3 at [0, 12], expected nan ± 0.1 (3 of 4 elements are wrong)")
-    'loss is #, expected # ± #'
-    """
-    line = message.split("\n", 1)[0]
-    line = re.sub(r" at \[[^]]*\]| \(\d+ of \d+ .*\)$", "", line)
-    line = re.sub(r"[-+]?\b(?:\d[\d.]*(?:e[-+]?\d+)?|inf|nan)\b", "#", line)
-    return re.sub(r"#(?:, ?#)+", "#", line)

@@ -33,9 +33,10 @@ class OutputResult:
     ok
         Whether it agrees with one of the acceptable readings.
     ulps
-        The worst error in units in the last place of the output's dtype.
+        The worst error in units in the last place of the output's dtype; NaN where there is none
+        to measure, because the output is missing or has another shape or dtype.
     bound_fraction
-        The worst error as a fraction of the allowed error.
+        The worst error as a fraction of the allowed error; NaN likewise.
     reading
         Which of several acceptable readings the framework chose, where a page leaves it open.
     detail
@@ -49,6 +50,19 @@ class OutputResult:
     bound_fraction: float = 0.0
     reading: str = ""
     detail: str = ""
+
+    @property
+    def misfit(self) -> str:
+        """Why there is no error to measure: ``missing``, ``shape`` or ``dtype``; else empty.
+
+        >>> OutputResult("loss", 0, False, math.nan, math.nan, "", "has shape (1,)").misfit
+        'shape'
+        """
+        if not math.isnan(self.ulps):
+            return ""
+        return next(
+            (word for word in ("shape", "dtype") if f"has {word} " in self.detail), "missing"
+        )
 
 
 @dataclass(frozen=True)
@@ -64,13 +78,15 @@ class Result:
 
     @property
     def ulps(self) -> float:
-        """The worst error of any output, in ulps of its dtype."""
-        return max((output.ulps for output in self.outputs), default=0.0)
+        """The worst error of any output that has one, in ulps of its dtype."""
+        return max((output.ulps for output in self.outputs if not output.misfit), default=0.0)
 
     @property
     def bound_fraction(self) -> float:
-        """The worst error of any output as a fraction of what is allowed."""
-        return max((output.bound_fraction for output in self.outputs), default=0.0)
+        """The worst error of any output that has one, as a fraction of what is allowed."""
+        return max(
+            (output.bound_fraction for output in self.outputs if not output.misfit), default=0.0
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON data; an unbounded error is the string ``"inf"``."""

@@ -322,7 +322,7 @@ class Seat:
                 return lambda: failure
         self.failed_starts = 0
         self.worker.send(message)
-        return lambda: self.worker.receive(self._timeout)
+        return lambda: self.worker.receive(self._timeout + self.worker.compiling)
 
 
 def _lane_main(

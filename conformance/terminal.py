@@ -1,19 +1,19 @@
-"""What the commands that drive a framework share: options, progress, errors, exit codes."""
+"""What the commands that drive a framework share: the work, progress, errors, exit codes."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from conformance import expected, junit, report, resume, runner
+from conformance import expected, junit, report, resume, runner, selection
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable
 from conformance.environments.resolve import resolve
@@ -22,8 +22,6 @@ from conformance.result import HARMLESS, Result, Run
 
 #: Exit codes, beside 0 and the 1 of :attr:`conformance.result.Run.exit_code`.
 USAGE, INTERNAL, INTERRUPTED = 2, 3, 130
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Refused(click.ClickException):
@@ -38,27 +36,9 @@ class Defect(click.ClickException):
     exit_code = INTERNAL
 
 
-def parse_size(text: str) -> int:
-    """Return a number of bytes, given with K, M, G or T for powers of 1024.
-
-    >>> parse_size("8G") == 8 * 2**30
-    True
-    """
-    power = "KMGT".find(text[-1:].upper()) + 1 if text else 0
-    digits = text[:-1] if power else text
-    if not (digits.isascii() and digits.isdecimal() and 0 < int(digits) << 10 * power < 2**63):
-        raise click.BadParameter(f"got {text!r}, allowed are sizes such as 500M or 8G")
-    return int(digits) << 10 * power
-
-
-jobs_option = click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), help="Processes; by default one a processor."
-)
-
-
 @dataclass(frozen=True)
 class Assignment:
-    """Which framework to judge, and how: the options that :func:`judging_options` adds."""
+    """Which framework to judge, and how: the options of :data:`.options.judging_options`."""
 
     adapter: str | None
     command: str | None
@@ -84,13 +64,13 @@ class Assignment:
         """Return the program to start; refuse what the options do not allow."""
         if self.expect_file is not None and self.write_expect_file is not None:
             raise click.UsageError("--expect and --write-expect exclude each other")
-        for option, file in (
-            ("json", self.json_file),
-            ("write-expect", self.write_expect_file),
-            ("junit", self.junit_file),
-        ):
-            if file is not None and not file.absolute().parent.is_dir():
-                raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+        refuse_missing_folders(
+            {
+                "--json": self.json_file,
+                "--write-expect": self.write_expect_file,
+                "--junit": self.junit_file,
+            }
+        )
         self.expectations()
         return program_of(self.adapter, self.command, self.python)
 
@@ -105,63 +85,24 @@ class Assignment:
             raise Refused(str(error)) from None
 
 
-def judging_options(command: Command) -> Command:
-    """Add the argument and options of a command that judges a framework."""
-    options = [
-        click.argument("adapter", required=False),
-        click.option(
-            "--command", metavar="CMD", help="Run a program that speaks the protocol instead."
-        ),
-        click.option("--python", metavar="PATH", help="The Python that has the framework."),
-        jobs_option,
-        click.option(
-            "--json",
-            "json_file",
-            metavar="FILE",
-            type=click.Path(dir_okay=False, writable=True, path_type=Path),
-            help="Write the full result, by schemas/result.schema.json.",
-        ),
-        click.option(
-            "--resume",
-            metavar="FILE",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="Go on from the result file of a run that was stopped.",
-        ),
-        click.option(
-            "--timeout",
-            metavar="SECONDS",
-            type=click.FloatRange(min=0, min_open=True),
-            default=runner.TIMEOUT,
-            show_default=True,
-            help="What the framework may take for one case.",
-        ),
-        click.option(
-            "--memory",
-            metavar="SIZE",
-            type=parse_size,
-            help="What each process of the framework may have, such as 500M or 8G.",
-        ),
-        click.option(
-            "--max-failures-shown",
-            "limit",
-            metavar="N",
-            type=click.IntRange(min=0),
-            default=10,
-            show_default=True,
-            help="How many failing cases are printed.",
-        ),
-        *expected.options(),
-        click.option(
-            "--junit",
-            "junit_file",
-            metavar="FILE",
-            type=click.Path(dir_okay=False, writable=True, path_type=Path),
-            help="Write JUnit XML; failures that --expect names are skipped there.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def refuse_missing_folders(files: Mapping[str, Path | None]) -> None:
+    """Refuse, before the work, a file to write whose folder is not there; keys are options."""
+    for option, file in files.items():
+        if file is not None and not file.absolute().parent.is_dir():
+            raise Refused(f"{option}: there is no folder {file.absolute().parent}")
+
+
+def unwritable(option: str, file: Path, error: OSError) -> str:
+    """Return the words for a file that an option names and that could not be written."""
+    return f"{option}: {file} cannot be written: {error.strerror or error}"
+
+
+def chosen_cases(quick: bool, patterns: Sequence[str]) -> list[Case]:
+    """Return the cases that ``--quick`` and ``-k`` select."""
+    try:
+        return selection.cases(quick, patterns)
+    except selection.NoMatchError as error:
+        raise Refused(str(error)) from None
 
 
 def carry_out(
@@ -232,15 +173,19 @@ def _carry_out(
         ) from None
     except runner.HarnessError as error:
         result, defect = error.run, str(error)
-    unwritten = record.save(result)
+    # What cannot be written is said after the report, which may have taken hours.
+    unwritten = [problem] if (problem := record.save(result)) else []
     if defect:
-        raise Defect(f"{defect}\n{unwritten}" if unwritten else defect)
+        raise Defect("\n".join([defect, *unwritten]))
     expect_file = assignment.expect_file or assignment.write_expect_file
     entries = assignment.expectations()
     if assignment.write_expect_file is not None:
         if not result.complete:
             raise Refused(f"{expect_file} is not written: the run is incomplete")
-        entries = expected.update(assignment.write_expect_file, result)
+        try:
+            entries = expected.update(assignment.write_expect_file, result)
+        except OSError as error:
+            unwritten.append(unwritable("--write-expect", assignment.write_expect_file, error))
     expectation = None if entries is None else expected.judge(result.results, entries)
     by_command = assignment.command is not None
     again = ["--command", assignment.command or ""] if by_command else [program.name]
@@ -249,7 +194,10 @@ def _carry_out(
         "repro": "" if program.adapter is None else shlex.join(["--adapter", program.name]),
     }
     if assignment.junit_file is not None:
-        junit.write(result, assignment.junit_file, judgement=expectation, **commands)
+        try:
+            junit.write(result, assignment.junit_file, judgement=expectation, **commands)
+        except OSError as error:
+            unwritten.append(unwritable("--junit", assignment.junit_file, error))
     report.print_run(
         report.console(),
         result,
@@ -260,7 +208,7 @@ def _carry_out(
     if expectation and expect_file:
         expected.show(report.console(), expectation, expect_file, assignment.limit)
     if unwritten:
-        raise Refused(unwritten)
+        raise Refused("\n".join(unwritten))
     if not result.complete and assignment.result_file is not None:
         click.echo(f"To go on: add --resume {shlex.quote(str(assignment.result_file))}")
     exit_code = expectation.exit_code if expectation else result.exit_code

@@ -135,7 +135,7 @@ def _judge_step(
     for name, exact in step.outputs.items():
         label = name if name == "loss" else f"grad.{name}"
         if name not in arrays:
-            result = OutputResult(label, number, False, math.inf, math.inf, "", "is missing")
+            result = OutputResult(label, number, False, math.nan, math.nan, "", "is missing")
         else:
             result = _judge_output(label, number, exact, arrays[name], step.raises == "may")
         outputs.append(result)
@@ -150,10 +150,10 @@ def _judge_output(
     got = _decode(message)
     if got.dtype != exact.dtype:
         detail = f"has dtype {got.dtype}, expected {exact.dtype}"
-        return OutputResult(label, number, False, math.inf, math.inf, "", detail)
+        return OutputResult(label, number, False, math.nan, math.nan, "", detail)
     if got.data.shape != exact.shape:
         detail = f"has shape {got.data.shape}, expected {exact.shape}"
-        return OutputResult(label, number, False, math.inf, math.inf, "", detail)
+        return OutputResult(label, number, False, math.nan, math.nan, "", detail)
     data = got.data
     if exact.dtype == "bfloat16":
         data = data.view(ml_dtypes.bfloat16)

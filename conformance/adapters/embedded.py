@@ -43,6 +43,8 @@ class Adapter(BaseAdapter):
         return {
             "name": "embedded",
             "systems": list(FORMS),
+            # Numba compiles each mode at its first call; where it lies in the cache, at once.
+            "compiling": 100,
             "versions": {"crossent-spec": _version(), "numpy": np.__version__},
         }
 

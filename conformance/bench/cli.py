@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,12 @@ from typing import Any
 import click
 
 from conformance.files import write_whole
-from conformance.terminal import Command, Refused, progress_bar
+from conformance.options import file_to_write
+from conformance.terminal import Refused, progress_bar, refuse_missing_folders
 
 #: Formats of the plot, by the suffix of its file.
 FORMATS = (".png", ".svg", ".pdf")
 _PEERS = ("scipy", "torch", "torch.compile", "jax")
-
-
-def _file(option: str, what: str) -> Callable[[Command], Command]:
-    """Return an option that names a file to write."""
-    return click.option(
-        option,
-        f"{option[2:]}_file",
-        metavar="FILE",
-        type=click.Path(dir_okay=False, writable=True, path_type=Path),
-        help=what,
-    )
 
 
 @click.command()
@@ -53,8 +42,8 @@ def _file(option: str, what: str) -> Callable[[Command], Command]:
     help="Rounds in which every contestant has its turn.",
 )
 @click.option("--small", is_flag=True, help="Reduced sizes, for a quick look; no targets.")
-@_file("--json", "Write the times, round by round, as JSON.")
-@_file("--plot", f"Draw the ratios ({', '.join(FORMATS)}); needs matplotlib.")
+@file_to_write("--json", "Write the times, round by round, as JSON.")
+@file_to_write("--plot", f"Draw the ratios ({', '.join(FORMATS)}); needs matplotlib.")
 @click.pass_context
 def bench(
     ctx: click.Context,
@@ -154,9 +143,7 @@ def _peers(names: str | None) -> list[str]:
 
 def _check_files(json_file: Path | None, plot_file: Path | None) -> None:
     """Refuse before the work what could not be written after it."""
-    for option, file in (("json", json_file), ("plot", plot_file)):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+    refuse_missing_folders({"--json": json_file, "--plot": plot_file})
     if plot_file is None:
         return
     if plot_file.suffix not in FORMATS:

@@ -80,7 +80,10 @@ CLAUSES = (
             *on("004", _ZERO + r"\text{ignore\_index}\}"),
             *on("000 001 003", "Specifies a target value that is ignored"),
         ),
-        check="Unreduced, an ignored target's loss is exactly zero, whatever its logits.",
+        check=(
+            "Unreduced, an ignored target's loss is exactly zero, whatever its logits. (Where "
+            "their log softmax is NaN, NaN·0 = NaN is acceptable too.)"
+        ),
         formula="l_n = 0 where y_n = ignore_index",
         applies=lambda case: some_ignored(case) and unreduced(case),
     ),
@@ -104,7 +107,9 @@ CLAUSES = (
         ),
         check=(
             "An ignored target contributes nothing to the gradient: its row of the input "
-            "gradient is exactly zero."
+            "gradient is exactly zero. (Where the log softmax of its logits is NaN, it may be "
+            "NaN·0 = NaN, as through LogSoftmax and NLLLoss, to which the page calls the loss "
+            "equivalent.)"
         ),
         formula="∂ℓ/∂x[n,c] = 0 where y_n = ignore_index",
         applies=lambda case: some_ignored(case) and gradient_seen(case),

@@ -28,6 +28,11 @@ SEARCHED = (
     "linear/prob/1x1-1/f32/default,script=twice,options=auto",
     "linear/index/1x1-1/f32/default,smoothing=0.1,script=twice,options=auto",
     "ce/index/1x2/f32/default,smoothing=1.0,logits=neginf-target",
+    # 0 times log(0/0), not 0·log 0: NaN, although no class has a probability.
+    "unit/prob/1x2/f32/default,logits=neginf-row,probs=zeros",
+    "ce/prob/5x4/f32/sum,logits=nan,probs=zeros",
+    # mult · x is beyond the range of float16, and the loss of it is not.
+    "unit/index/3x2/f16/default,logits=wide,mult=6.7",
 )
 
 

@@ -13,9 +13,8 @@ clause or a pattern of those, and an entry with both is about the cases that bot
 ``verdicts`` narrows down how they fail; without it they may fail in any way.
 """
 
-from .cli import options
 from .entries import BadExpectFile, Entry, read
 from .judge import Judgement, judge, show
 from .write import update
 
-__all__ = ["BadExpectFile", "Entry", "Judgement", "judge", "options", "read", "show", "update"]
+__all__ = ["BadExpectFile", "Entry", "Judgement", "judge", "read", "show", "update"]

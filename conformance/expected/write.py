@@ -15,8 +15,8 @@ from tomlkit.items import AoT
 
 from conformance.case import Case
 from conformance.clauses import PAGES, by_id
+from conformance.departures import failure_kinds
 from conformance.files import write_whole
-from conformance.report import failure_kinds
 from conformance.result import HARMLESS, Result, Run
 
 from .entries import Entry, read

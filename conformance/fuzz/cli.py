@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Any
 import click
 from rich.progress import TextColumn
 
-from conformance import expected, report, runner
+from conformance import expected, report
 from conformance.case import SYSTEMS
 from conformance.driver import Program, Unavailable
+from conformance.options import expect_option, patterns_option, program_options, timeout_option
 from conformance.result import HARMLESS, Result
+from conformance.selection import matches
 from conformance.terminal import (
     INTERRUPTED,
     Defect,
@@ -26,9 +27,7 @@ from conformance.terminal import (
 
 
 @click.command()
-@click.argument("adapter", required=False)
-@click.option("--command", metavar="CMD", help="Run a program that speaks the protocol instead.")
-@click.option("--python", metavar="PATH", help="The Python that has the framework.")
+@program_options
 @click.option(
     "--max-examples",
     metavar="N",
@@ -51,22 +50,11 @@ from conformance.terminal import (
     type=click.IntRange(min=0),
     help="Draw what this seed draws; by default another one each time, which is printed.",
 )
-@click.option(
-    "-k",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only examples whose id, or one of whose clauses, contains PATTERN or matches it "
-    "(*, ?, [...]); may be repeated.",
+@patterns_option(
+    "Only examples whose id, or one of whose clauses, contains PATTERN or matches it (*, ?, "
+    "[...]); may be repeated."
 )
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=runner.TIMEOUT,
-    show_default=True,
-    help="What the framework may take for one call.",
-)
+@timeout_option("call")
 @click.option(
     "--database",
     metavar="FOLDER",
@@ -79,13 +67,7 @@ from conformance.terminal import (
     multiple=True,
     help="Judge this example, and draw none; may be repeated.",
 )
-@click.option(
-    "--expect",
-    "expect_file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Pass over the failures that a file of `run --write-expect` names.",
-)
+@expect_option("Pass over the failures that a file of `run --write-expect` names.")
 @click.option(
     "--write-candidate",
     "candidates",
@@ -178,7 +160,7 @@ def _search(
             strategies.examples(referee.systems),
             store=store,
             expected=lambda result: any(entry.covers(result) for entry in known),
-            accepts=wanted(patterns, _matches),
+            accepts=wanted(patterns, matches),
             on_example=on_example,
         )
         if asked:
@@ -188,7 +170,3 @@ def _search(
 
 def _again(program: Program) -> list[str]:
     return [program.name] if program.adapter is not None else ["--command", program.name]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return pattern in name or fnmatch.fnmatchcase(name, pattern)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,15 +10,10 @@ from typing import Any
 
 import click
 
+from .. import selection
+from ..options import jobs_option, judging_options, most_option, patterns_option
 from ..resume import digest
-from ..terminal import (
-    Assignment,
-    Refused,
-    carry_out,
-    jobs_option,
-    judging_options,
-    progress_bar,
-)
+from ..terminal import Assignment, Refused, carry_out, progress_bar
 from . import PLACES, find_folder
 from .diff import compare
 from .judge import Examiner
@@ -74,14 +68,8 @@ def regenerate(into: Path | None, jobs: int | None) -> None:
 
 @golden.command()
 @click.argument("folder", type=_FOLDER, required=False)
-@click.option(
-    "--max-problems-shown",
-    "limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="How many vectors or files with problems are printed.",
+@most_option(
+    "--max-problems-shown", "limit", 20, "How many vectors or files with problems are printed."
 )
 @jobs_option
 @click.pass_context
@@ -117,12 +105,8 @@ def verify(ctx: click.Context, folder: Path | None, limit: int, jobs: int | None
 @golden.command()
 @judging_options
 @click.option("--golden", "folder", metavar="FOLDER", type=_FOLDER, help="Other golden files.")
-@click.option(
-    "-k",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only vectors whose id, clause or flag contains PATTERN or matches it (*, ?, [...]).",
+@patterns_option(
+    "Only vectors whose id, clause or flag contains PATTERN or matches it (*, ?, [...])."
 )
 @click.pass_context
 def run(
@@ -177,20 +161,16 @@ def show_differences(ctx: click.Context, old: Path, new: Path | None) -> None:
 
 def choose(vectors: Sequence[Vector], patterns: Sequence[str]) -> list[Vector]:
     """Return the vectors that any of the patterns selects; a whole name means just that."""
-    if not patterns:
-        return list(vectors)
-    names = {vector.id: (vector.id, *vector.clauses, *vector.flags) for vector in vectors}
-    chosen: set[str] = set()
-    for pattern in patterns:
-        found = {key for key, own in names.items() if pattern in own} or {
-            key
-            for key, own in names.items()
-            if any(pattern in name or fnmatch.fnmatchcase(name, pattern) for name in own)
-        }
-        if not found:
-            raise BadFiles(f"-k {pattern}: no vector has such an id, clause or flag")
-        chosen |= found
-    return [vector for vector in vectors if vector.id in chosen]
+    try:
+        return selection.choose(
+            vectors,
+            lambda vector: (vector.id, *vector.clauses, *vector.flags),
+            patterns,
+            "vector",
+            "id, clause or flag",
+        )
+    except selection.NoMatchError as error:
+        raise BadFiles(str(error)) from None
 
 
 def _folder(given: Path | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,53 +13,45 @@ from conformance.case import Case
 from conformance.driver import Program, Unavailable
 from conformance.files import write_whole
 from conformance.interrupt import Stop
+from conformance.options import (
+    file_to_write,
+    jobs_option,
+    most_option,
+    patterns_option,
+    quick_option,
+    timeout_option,
+)
 from conformance.result import Run
 from conformance.terminal import (
     INTERRUPTED,
     Defect,
     Refused,
+    chosen_cases,
     find_program,
-    jobs_option,
     progress_bar,
+    refuse_missing_folders,
     result_progress,
+    unwritable,
 )
 
 from . import page, scripts, table
 from .columns import BadResultFile, Column, of_run, read, told_apart
 
-_OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
-
 
 @click.command()
 @click.argument("sources", metavar="[ADAPTER|RESULT.json]...", nargs=-1)
-@click.option("--quick", is_flag=True, help="About a tenth of the cases.")
-@click.option(
-    "-k",
-    "patterns",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only cases that PATTERN selects, as for `crossent run`; of result files, too.",
-)
-@click.option("--json", "json_file", metavar="FILE", type=_OUT, help="Write JSON.")
-@click.option("--markdown", "markdown_file", metavar="FILE", type=_OUT, help="Write Markdown.")
-@click.option("--html", "html_file", metavar="FILE", type=_OUT, help="Write one HTML page.")
-@click.option(
+@quick_option
+@patterns_option("Only cases that PATTERN selects, as for `crossent run`; of result files, too.")
+@file_to_write("--json", "Write JSON.")
+@file_to_write("--markdown", "Write Markdown.")
+@file_to_write("--html", "Write one HTML page.")
+@most_option(
     "--scripts",
     "limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="How many reproduction scripts the page holds of each framework, at most.",
+    20,
+    "How many reproduction scripts the page holds of each framework, at most.",
 )
-@click.option(
-    "--timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=runner.TIMEOUT,
-    show_default=True,
-    help="What a framework may take for one case.",
-)
+@timeout_option("case")
 @jobs_option
 @click.pass_context
 def matrix(
@@ -80,11 +72,7 @@ def matrix(
     the embedded implementation is run.  A framework that cannot be run has a column that says
     so.  The exit code is 0 when the table was made, whatever it shows, 2 for usage.
     """
-    from conformance.cli import corpus, select
-
-    for option, file in (("json", json_file), ("markdown", markdown_file), ("html", html_file)):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise Refused(f"--{option}: there is no folder {file.absolute().parent}")
+    refuse_missing_folders({"--json": json_file, "--markdown": markdown_file, "--html": html_file})
     sources = sources or ("embedded",)
     # Whatever cannot be understood is refused before anything runs.
     known: dict[str, Program] = {}
@@ -98,7 +86,7 @@ def matrix(
         else:
             program = find_program(source)
             known[program.name] = program
-    cases = select(corpus(quick), patterns)
+    cases = chosen_cases(quick, patterns)
     columns: list[Column] = []
     defects: list[str] = []
     with Stop() as stop:
@@ -114,16 +102,35 @@ def matrix(
                     columns += of_run(error.run)
         stopped = stop.requested
     made_matrix = table.Matrix(told_apart(columns))
-    if json_file is not None:
-        write_whole(json_file, table.json_text(made_matrix))
-    if markdown_file is not None:
-        write_whole(markdown_file, table.markdown(made_matrix))
-    if html_file is not None:
-        write_whole(html_file, page.render(made_matrix, _scripts(made_matrix, known, limit)))
+    # What cannot be written is said after the table, which may have taken hours.
+    unwritten = [
+        _unwritten("--json", json_file, lambda: table.json_text(made_matrix)),
+        _unwritten("--markdown", markdown_file, lambda: table.markdown(made_matrix)),
+        _unwritten(
+            "--html",
+            html_file,
+            lambda: page.render(made_matrix, _scripts(made_matrix, known, limit)),
+        ),
+    ]
     table.print_matrix(report.console(), made_matrix)
+    problems = [*defects, *filter(None, unwritten)]
     if defects:
-        raise Defect("\n".join(defects))
+        raise Defect("\n".join(problems))
+    if problems:
+        raise Refused("\n".join(problems))
     ctx.exit(INTERRUPTED if stopped else 0)
+
+
+def _unwritten(option: str, file: Path | None, content: Callable[[], str]) -> str:
+    """Write a file, if it is asked for; return what went wrong, or nothing."""
+    if file is None:
+        return ""
+    text = content()
+    try:
+        write_whole(file, text)
+    except OSError as error:
+        return unwritable(option, file, error)
+    return ""
 
 
 def _columns(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import by_id
-from conformance.report import SCHEMA, failure_kinds, summary
+from conformance.departures import failure_kinds
+from conformance.report import SCHEMA, misfit, summary
 from conformance.result import HARMLESS, Result, Run
 
 #: Packages that are no framework.
@@ -111,6 +112,11 @@ class Cell:
     def summary(self) -> dict[str, float | None]:
         """Counts by verdict, and the worst errors."""
         return summary(self.results)
+
+    @cached_property
+    def misfit(self) -> str:
+        """Why values have no error to measure, if any have none."""
+        return misfit(self.results)
 
     @cached_property
     def failing(self) -> list[Result]:

@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 
 from conformance.case import DTYPES, SYSTEMS
-from conformance.clauses import PAGES, Clause, Source, by_id
+from conformance.clauses import PAGES, Clause, by_id
+from conformance.departures import source_for
 from conformance.report import ALIKE, clip
 from conformance.result import Result
 
@@ -128,7 +129,7 @@ def _kinds(index: int, column: Column, cell: Cell, scripts: Scripts) -> Iterator
         yield {
             "verdict": kind.verdict,
             "clause": clause,
-            "source": _source(clause, column.system) if clause else None,
+            "source": source_for(kind.clause, column.system) if clause else None,
             "count": len(alike),
             "shown": [
                 {
@@ -142,11 +143,6 @@ def _kinds(index: int, column: Column, cell: Cell, scripts: Scripts) -> Iterator
             "named": [result.case for result in alike[ALIKE : ALIKE + NAMED]],
             "left": max(0, len(alike) - ALIKE - NAMED),
         }
-
-
-def _source(clause: Clause, system: str) -> Source:
-    """Return where a clause stands, on the system's own page if it does."""
-    return min(clause.sources, key=lambda source: PAGES[source.page] != system)
 
 
 def _clauses(matrix: Matrix) -> Sequence[Clause]:

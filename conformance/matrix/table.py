@@ -28,7 +28,7 @@ SCHEMA = "urn:crossent-spec:matrix:1"
 TOTAL = "all cases"
 LEGEND = (
     "passed/judged, then the worst error as a fraction of the allowed error and in ulps (u) of "
-    "the output's dtype"
+    "the output's dtype, or shape, dtype or missing where a value has no error to measure"
 )
 _STYLES = {"failing": "bold red", "passing": "green", "unsupported": "yellow"}
 
@@ -72,7 +72,10 @@ def lines(cell: Cell | None) -> tuple[str, str]:
     if cell.state == "unsupported":
         return "unsup.", ""
     fraction, ulps = cell.summary["bound_fraction"], cell.summary["ulps"]
-    errors = "" if fraction is None else f"{number(fraction)} · {number(ulps)}u"
+    worst = cell.misfit or ("" if ulps is None else f"{number(ulps)}u")
+    errors = " · ".join(
+        part for part in ("" if fraction is None else number(fraction), worst) if part
+    )
     return f"{cell.passed}/{cell.judged}", errors
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from conformance.options import jobs_option
+from conformance.terminal import progress_bar
 
 
 @click.command()
@@ -16,9 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     multiple=True,
     help="Only this fault or correct variant; may be repeated.",
 )
-@click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), help="Processes; by default one a processor."
-)
+@jobs_option
 @click.option("--list", "only_list", is_flag=True, help="List the faults and variants, run none.")
 @click.pass_context
 def strength(
@@ -43,20 +43,10 @@ def strength(
             if framework.seen:
                 click.echo(f"    {framework.seen}")
         return
-    console = Console()
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not Console(stderr=True).is_terminal,
-    )
-    with progress:
-        task = progress.add_task("strength", total=len(frameworks))
+    with progress_bar("strength", len(frameworks)) as (progress, task):
         rows = run.run(
             frameworks, full=not quick, jobs=jobs, on_row=lambda _: progress.advance(task)
         )
-    run.show(rows, console)
+    run.show(rows, Console())
     if not all(row.as_it_should for row in rows):
         ctx.exit(1)

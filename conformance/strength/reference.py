@@ -68,10 +68,8 @@ class Reference(Reading):
         return self.stored(p, logits)
 
     def multiply(self, p: Problem) -> Array:
-        """Return the logits of the unit-scaled loss."""
-        if p.mult == 1.0:
-            return p.x
-        return self.stored(p, p.x * p.compute.type(p.mult))
+        """Return the logits of the unit-scaled loss, which a float16 may be too small for."""
+        return p.x if p.mult == 1.0 else p.x * p.compute.type(p.mult)
 
     def logits(self, p: Problem) -> Array:
         """Return what the softmax is taken of."""

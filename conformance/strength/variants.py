@@ -266,7 +266,15 @@ class StoredSum(Reference):
 
 
 class StoredEverything(StoredLogSoftmax):
-    """Per-sample scales, targets and coefficients are stored in the call's dtype too."""
+    """Per-sample scales, targets and coefficients are stored in the call's dtype too.
+
+    So is the product with ``mult``, unless it overflows there.
+    """
+
+    def multiply(self, p: Problem) -> Array:
+        product = super().multiply(p)
+        stored = self.stored(p, product)
+        return np.where(np.isfinite(stored), stored, product)
 
     def mix_targets(self, p: Problem) -> Array:
         return self.stored(p, super().mix_targets(p))
@@ -392,9 +400,10 @@ class AbsentIgnored(Reference):
 
 
 class LimitOfZeroLogZero(Reference):
-    """0·log 0 is 0."""
+    """0·log 0 is 0; 0 times a logarithm of NaN is NaN."""
 
     def probability_losses(self, p: Problem, logp: Array) -> Array:
         factor = self.mix_targets(p) * self.weights(p)
-        terms = np.where(factor == 0, 0, factor * logp).astype(p.compute)
+        limit = (factor == 0) & np.isneginf(logp)
+        terms = np.where(limit, 0, factor * logp).astype(p.compute)
         return -self.sum_classes(terms)[:, 0, :]

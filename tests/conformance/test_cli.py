@@ -1,5 +1,6 @@
 """The command line; the cases are few, everything else is real."""
 
+import ast
 import json
 import shutil
 import sys
@@ -9,7 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from conformance import adapters, cli, runner
+from conformance import adapters, cli, runner, selection
 from conformance.case import Case
 from conformance.clauses import CATALOGUE, clauses_of
 from conformance.driver import Hello
@@ -31,7 +32,7 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def few_cases(monkeypatch):
-    monkeypatch.setattr(cli, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
+    monkeypatch.setattr(selection, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
 
 
 def invoke(*arguments, code=0):
@@ -90,7 +91,7 @@ def test_the_example_program_reads_every_layout(layout, monkeypatch):
         dtype="f64", reduction="none", layout=layout, target_layout="strided", grad="mixed",
         grad_layout="reversed", ignored="some",
     )  # fmt: skip
-    monkeypatch.setattr(cli, "corpus", lambda *_: [case])
+    monkeypatch.setattr(selection, "corpus", lambda *_: [case])
     invoke("run", "--command", f"node {EXAMPLE}", "-j", 1)
 
 
@@ -118,7 +119,7 @@ def test_a_defect_of_the_suite_has_its_own_exit_code(fake_run, tmp_path):
 
 
 def test_any_exception_of_the_suite_has_that_exit_code(monkeypatch):
-    monkeypatch.setattr(cli, "corpus", lambda *_: 1 / 0)
+    monkeypatch.setattr(selection, "corpus", lambda *_: 1 / 0)
     assert "ZeroDivisionError" in invoke("cases", code=3).stderr
 
 
@@ -176,22 +177,22 @@ def test_a_missing_framework_says_what_was_tried_and_what_helps(tmp_path):
 )
 def test_patterns_select_by_case_and_by_clause(pattern, expected):
     if expected == []:
-        with pytest.raises(cli.Refused):
-            cli.select(CASES, [pattern])
+        with pytest.raises(selection.NoMatchError):
+            selection.select(CASES, [pattern])
         return
     if expected is None:
         expected = [i for i, case in enumerate(CASES) if pattern in clauses_of(case)]
         assert expected
-    assert cli.select(CASES, [pattern]) == [CASES[i] for i in expected]
+    assert selection.select(CASES, [pattern]) == [CASES[i] for i in expected]
 
 
 def test_several_patterns_add_up_in_the_corpus_order():
-    assert cli.select(CASES, ["linear/", CASES[2].id]) == [CASES[2], CASES[5]]
+    assert selection.select(CASES, ["linear/", CASES[2].id]) == [CASES[2], CASES[5]]
 
 
 def test_a_case_outside_the_corpus_is_selected_by_its_id():
     other = Case(shape=(99, 3))
-    assert cli.select(CASES, [other.id, CASES[0].id]) == [CASES[0], other]
+    assert selection.select(CASES, [other.id, CASES[0].id]) == [CASES[0], other]
 
 
 def test_clauses_are_listed_and_narrowed_down():
@@ -254,6 +255,19 @@ def test_adapters_are_listed_from_the_folder():
     assert {line.split()[0] for line in lines} >= {"torch", "torch-linear", "unit-scaling"}
     assert all(len(line.split()) > 3 for line in lines)
     assert not any(name.startswith("_") for name in adapters.registered())
+
+
+def test_nothing_but_the_command_line_imports_a_command_line():
+    root = Path(cli.__file__).parent
+    for file in root.rglob("*.py"):
+        if file.name in ("cli.py", "__main__.py"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                module = (node.module or "").split(".")[-1]
+                assert "cli" not in {module, *(alias.name for alias in node.names)}, file
+    for file in root.glob("*/cli.py"):
+        assert "conformance.cli" not in file.read_text()
 
 
 def test_the_command_has_help_and_a_version():

@@ -92,6 +92,8 @@ class TestExpectation:
             ("unit/index/6x4/f32/mean,ignored=some", "loss", 2),
             ("unit/index/6x4/f32/mean", "loss", 1),
             ("ce/index/6x4/f32/mean,ignored=some", "loss", 1),
+            ("unit/prob/1x2/f32/default,logits=neginf-row,probs=zeros", "loss", 1),
+            ("ce/prob/5x4/f32/sum,logits=nan,probs=zeros", "loss", 1),
         ],
     )
     def test_only_what_a_page_leaves_open_has_several_readings(self, text, output, names):
@@ -115,6 +117,12 @@ class TestExpectation:
         _, found = expected(text)
         for reading in found.steps[1].outputs["weight"].readings:
             assert not (np.abs(reading.high[np.isfinite(reading.high)]) > 1e6).any()
+
+    def test_a_log_softmax_of_nan_is_nan_whatever_the_probability(self):
+        for logits in ("neginf-row", "nan", "posinf"):
+            _, found = expected(f"ce/prob/1x4/f32/none,logits={logits},probs=zeros,grad=ones")
+            (loss,) = found.steps[0].outputs["loss"].readings
+            assert np.isnan(loss.high).all()
 
     def test_an_ignored_sample_has_no_gradient_whatever_it_holds(self):
         _, found = expected("linear/index/6x3-4/f32/sum,logits=nan-ignored,ignored=some")
@@ -262,13 +270,17 @@ class TestJudge:
             reply["steps"][0]["arrays"]["loss"] = encode(Array(array, array.dtype.name))
             result = judge(request, found, reply)
             assert result.verdict == "fail"
-            assert "dtype" in result.message or "shape" in result.message
+            assert result.outputs[0].misfit in ("dtype", "shape")
+            assert result.outputs[0].misfit in result.message
+            assert 0 < result.ulps <= 0.5  # the gradient's
 
     def test_a_missing_gradient_fails(self):
         request, found = expected("ce/index/3x4/f32/mean")
         reply = reply_with(request, found)
         reply["steps"][1]["arrays"] = {}
-        assert judge(request, found, reply).verdict == "fail"
+        result = judge(request, found, reply)
+        assert result.verdict == "fail"
+        assert result.outputs[1].misfit == "missing"
 
     def test_an_overwritten_input_fails(self):
         request, found = expected("ce/index/3x4/f32/mean")

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from conformance import cli, expected
+from conformance import expected, selection
 from conformance.case import Case
 from conformance.clauses import clauses_of
 from conformance.corpus import corpus
@@ -21,7 +21,7 @@ NAN = "*,bad=smoothing-nan"
 
 @pytest.fixture
 def few_cases(monkeypatch):
-    monkeypatch.setattr(cli, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
+    monkeypatch.setattr(selection, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
 
 
 def result(case, verdict="pass", message="forward (step 0): loss is 2, expected 1 ± 0.1"):

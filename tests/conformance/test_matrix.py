@@ -7,6 +7,7 @@ import math
 import re
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -14,12 +15,12 @@ import pytest
 from rich.console import Console
 
 import conformance
-from conformance import cli, report, runner
+from conformance import cli, report, runner, selection
 from conformance.case import Case
 from conformance.clauses import CATALOGUE
 from conformance.driver import Program, Unavailable
 from conformance.matrix import cli as matrix_cli
-from conformance.matrix import columns, scripts, table
+from conformance.matrix import columns, page, scripts, table
 from conformance.matrix.plot import MARKS, Point, draw, points
 from conformance.protocol import Unsupported
 from conformance.result import Result, Run
@@ -92,6 +93,18 @@ def test_cells_count_what_was_judged_and_tell_the_worst_error():
     assert table.lines(cells["smoothing"][0]) == ("unsup.", "")
     assert table.lines(None) == ("·", "")
     assert cells[table.TOTAL][0].judged == 2
+
+
+def test_a_cell_names_a_wrong_shape_and_no_error_for_it():
+    bad = conformance.result.OutputResult(
+        "loss", 0, False, math.nan, math.nan, "", "has shape (1,), expected ()"
+    )
+    wrong = replace(result("fail", "loss has shape"), outputs=(bad,))
+    alone = matrix_of((run_of(wrong), ""))
+    assert table.lines(alone.columns[0].total) == ("0/1", "shape")
+    beside = matrix_of((run_of(wrong, result(seed=1)), ""))
+    assert table.lines(beside.columns[0].total) == ("1/2", "0.25 · shape")
+    assert "values of wrong shape" in page.render(beside, {})
 
 
 @pytest.mark.parametrize("width", [40, 80, 400])
@@ -190,7 +203,7 @@ def test_other_usage_errors(tmp_path):
 
 @pytest.fixture
 def few_cases(monkeypatch):
-    monkeypatch.setattr(cli, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
+    monkeypatch.setattr(selection, "corpus", lambda quick=False: CASES[:2] if quick else CASES)
 
 
 @pytest.mark.usefixtures("few_cases")
@@ -214,6 +227,20 @@ def test_frameworks_are_run_and_files_read_and_what_is_missing_stops_nothing(tmp
     ]
     assert "| clauses |" in files["markdown"].read_text()
     assert files["html"].read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.usefixtures("few_cases")
+def test_a_full_disk_loses_no_table(tmp_path):
+    path = file_of(tmp_path, run_of(result(), adapter="other", other="1"))
+    (tmp_path / "full").symlink_to("/dev/full")
+    written = tmp_path / "matrix.md"
+    full = [item for name in ("json", "html") for item in (f"--{name}", tmp_path / "full")]
+    outcome = invoke("matrix", path, *full, "--markdown", written, code=2)
+    assert table.TOTAL in outcome.stdout
+    for option in ("--json", "--html"):
+        words = f"{option}: {tmp_path / 'full'} cannot be written: No space left on device"
+        assert words in outcome.stderr
+    assert "| clauses |" in written.read_text()
 
 
 @pytest.mark.usefixtures("few_cases")

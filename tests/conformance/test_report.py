@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import conformance
 from conformance import report
 from conformance.case import Case
 from conformance.corpus import clauses_by_rarity
+from conformance.departures import failure_kinds
 from conformance.result import VERDICTS, OutputResult, Result, Run
 
 SCHEMA = json.loads(
@@ -71,6 +73,21 @@ def test_nothing_but_commands_is_wider_than_the_terminal_and_nothing_has_escapes
     assert all(verdict in text for verdict in ("accepts", "invalid", "unsup-", "ported", "crash"))
 
 
+def test_a_wrong_shape_is_no_infinite_error():
+    shape = OutputResult("loss", 0, False, math.nan, math.nan, "", "has shape (1,), expected ()")
+    gradient = OutputResult("grad.input", 1, True, 0.75, 0.5)
+    wrong = replace(result("fail", "loss has shape (1,)"), outputs=(shape, gradient))
+    row = printed(run_of(wrong)).split("all cases")[1].split("\n")[0].split()
+    assert row[-2:] == ["shape", "0.5"]
+    only = replace(wrong, outputs=(shape,))
+    row = printed(run_of(only)).split("all cases")[1].split("\n")[0].split()
+    assert row[-2:] == ["shape", "·"]
+    data = report.to_json(run_of(wrong, only))
+    jsonschema.validate(data, SCHEMA)
+    assert data["summary"]["ulps"] == 0.75
+    assert Run.from_json(data).results[1].outputs[0].misfit == "shape"
+
+
 def test_one_defect_with_many_cases_does_not_hide_another():
     many = [
         result("fail", f"loss is {i}.5 at [{i}], expected 1.0", weight="mixed", seed=i)
@@ -93,7 +110,7 @@ def test_failures_name_the_likeliest_clause_and_its_words():
     ]
     passing = [result(reduction="mean", seed=i) for i in (3, 4)]
     passing += [result(reduction="sum", weight="mixed", seed=i) for i in (5, 6)]
-    ((verdict, clause, form),) = report.failure_kinds([*failing, *passing])
+    ((verdict, clause, form),) = failure_kinds([*failing, *passing])
     assert (verdict, form) == ("fail", "loss is #")
     assert clause == "index.mean.divides-by-target-weights"
     text = " ".join(printed(run_of(*failing, *passing)).split())
@@ -103,11 +120,12 @@ def test_failures_name_the_likeliest_clause_and_its_words():
 def test_a_second_failure_of_one_clause_waits_for_the_first_of_another():
     results = [
         result("fail", "loss is 1", weight="mixed"),
-        result("crash", "gone", weight="mixed", seed=1),
+        result("accepts-invalid", "did not", weight="mixed", seed=1),
         result("error", "TypeError", smoothing=0.5),
         *(result(seed=i) for i in range(5)),
     ]
-    assert [kind[0] for kind in report.failure_kinds(results)] == ["fail", "error", "crash"]
+    verdicts = [kind[0] for kind in failure_kinds(results)]
+    assert verdicts == ["fail", "error", "accepts-invalid"]
 
 
 def test_the_number_of_failures_shown_is_limited():
@@ -134,6 +152,16 @@ def test_a_long_message_loses_its_middle():
 def test_readings_are_counted():
     runs = run_of(*(result(reading="NaN", seed=i) for i in range(3)), result(reading="zero"))
     assert "it chose:\n    3 × NaN\n    1 × zero\n" in printed(runs)
+
+
+def test_a_reading_is_printed_with_the_question_and_why_it_is_open():
+    names = ("ignored sample is absent", "NaN", "ignored NaN spreads (NaN·0)")
+    text = printed(run_of(*(result(reading=name, seed=i) for i, name in enumerate(names))))
+    both = "    1 × ignored sample is absent\n    1 × ignored NaN spreads (NaN·0)\n      open (page"
+    assert both in text
+    words = " ".join(text.split())
+    assert "“does not contribute to the input gradient”" in words
+    assert words.count("neither outranks the other.") == 1
 
 
 def test_a_clean_run_says_what_it_did_not_test():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from conformance import cli, report, resume, runner
+from conformance import cli, report, resume, runner, selection
 from conformance.case import Case
 from conformance.result import Result, Run
 from conformance.terminal import find_program
@@ -37,9 +37,9 @@ class Adapter(Embedded):
 
 #: The command, with checkpoints so often that a test need not wait for one.
 COMMAND = (
-    "from conformance import cli, resume\n"
+    "from conformance import cli, resume, selection\n"
     "from tests.conformance import test_resume\n"
-    "cli.corpus = lambda quick=False: test_resume.CASES\n"
+    "selection.corpus = lambda quick=False: test_resume.CASES\n"
     "resume._INTERVAL = 0.1\n"
     "cli.main(prog_name='crossent')\n"
 )
@@ -54,7 +54,7 @@ def adapter(tmp_path):
 
 @pytest.fixture(autouse=True)
 def few_cases(monkeypatch):
-    monkeypatch.setattr(cli, "corpus", lambda quick=False: CASES[:10] if quick else CASES)
+    monkeypatch.setattr(selection, "corpus", lambda quick=False: CASES[:10] if quick else CASES)
 
 
 def start(*arguments):
@@ -260,3 +260,12 @@ def test_a_full_disk_loses_no_report(tmp_path):
     outcome = invoke("--quick", "--json", tmp_path / "r.json", code=2)
     assert "conforms in all 10 cases" in outcome.stdout
     assert "r.json cannot be written: No space left on device" in outcome.stderr
+
+
+def test_a_full_disk_loses_no_report_of_any_kind(tmp_path):
+    (tmp_path / "full").symlink_to("/dev/full")
+    outcome = invoke("--quick", "--junit", tmp_path / "full", code=2)
+    assert "conforms in all 10 cases" in outcome.stdout
+    assert "--junit: " in outcome.stderr
+    assert "cannot be written: No space left on device" in outcome.stderr
+    assert "the suite itself failed" not in outcome.stderr

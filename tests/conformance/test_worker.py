@@ -17,6 +17,7 @@ import conformance
 from conformance import driver, protocol
 from conformance.driver import Program, Unavailable, Worker, WorkerFailure
 from conformance.protocol import Array, encode_view
+from conformance.runner import Seat
 from tests.conformance import fakes
 
 WORKER = Path(conformance.__file__).with_name("worker.py")
@@ -301,6 +302,34 @@ def test_a_framework_that_cannot_be_imported_is_unavailable(tmp_path, source, te
         worker.start()
     assert caught.value.module == module
     assert not worker.running
+
+
+@pytest.mark.parametrize("value", ["-1", "121", "'long'", "True", "float('inf')"])
+def test_a_program_may_compile_so_long_and_no_longer(tmp_path, value):
+    source = f"return {{'systems': [], 'compiling': {value}}}"
+    (tmp_path / "adapter.py").write_text(DESCRIBE + source)
+    match = "compiles for|exited with status 1"  # JSON has no infinity
+    with pytest.raises(Unavailable, match=match):
+        Worker(Program.of_adapter("x", str(tmp_path / "adapter.py"))).start()
+
+
+def test_compiling_does_not_count_against_a_case(tmp_path):
+    (tmp_path / "adapter.py").write_text(
+        "import time\n"
+        "class Adapter:\n"
+        "    def describe(self): return {'systems': [], 'compiling': COMPILING}\n"
+        "    def forward(self, call): time.sleep(0.6)\n"
+    )
+    for compiling, replies in (("0", False), ("60", True)):
+        file = tmp_path / f"adapter{compiling}.py"
+        file.write_text((tmp_path / "adapter.py").read_text().replace("COMPILING", compiling))
+        seat = Seat(Program.of_adapter("x", str(file)), timeout=0.3)
+        answer = seat.ask(fakes.message())()
+        seat.worker.close()
+        if replies:
+            assert answer["steps"][0]["type"] == "AdapterError"
+        else:
+            assert answer == WorkerFailure("timeout", "no reply within 0.3 s")
 
 
 def test_an_adapter_named_like_its_framework_imports_the_framework(tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 from click.testing import CliRunner
 
-from conformance import adapters, cli
+from conformance import adapters, cli, selection
 from conformance.case import Case
 from conformance.environments.manifest import manifest_of
 from conformance.environments.store import Environment
@@ -79,7 +79,7 @@ esac
 
 def furnish(folder, monkeypatch):
     monkeypatch.setattr(adapters, "FOLDER", str(folder))
-    monkeypatch.setattr(cli, "corpus", lambda quick=False: [CASE])  # noqa: ARG005
+    monkeypatch.setattr(selection, "corpus", lambda quick=False: [CASE])  # noqa: ARG005
     monkeypatch.setenv("CROSSENT_CACHE", str(folder / "cache"))
     (folder / "tiny.py").write_text(ADAPTER)
     (folder / "tiny.toml").write_text(MANIFEST)

@@ -113,6 +113,15 @@ class ZeroLogZeroIsOne(Reference):
         return -self.sum_classes(terms.astype(p.compute))[:, 0, :]
 
 
+class ZeroTimesNanIsZero(Reference):
+    """A class of probability zero adds nothing to the loss, even where log softmax is NaN."""
+
+    def probability_losses(self, p: Problem, logp: Array) -> Array:
+        factor = self.mix_targets(p) * self.weights(p)
+        terms = np.where(factor == 0, 0, factor * logp).astype(p.compute)
+        return -self.sum_classes(terms)[:, 0, :]
+
+
 class InfinityWins(Reference):
     """A logit of +∞ has probability one."""
 

@@ -21,6 +21,13 @@ class UnitMultInGradient(Reference):
         return super().unit_factor(p) * p.mult
 
 
+class UnitProductStored(Reference):
+    """The logits times ``mult`` are stored in the call's dtype, and may overflow in float16."""
+
+    def multiply(self, p: Problem) -> Array:
+        return self.stored(p, super().multiply(p))
+
+
 class UnitMeanInGradient(Reference):
     """The gradient of the mean is divided by N."""
 
