@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from conformance import adapters, runner, selection
+from conformance import adapters, on_gpu, runner, selection
 from conformance.bench.cli import bench
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import CATALOGUE, by_id
@@ -18,7 +18,7 @@ from conformance.fuzz.cli import fuzz
 from conformance.golden.cli import golden
 from conformance.load.cli import load
 from conformance.matrix.cli import matrix
-from conformance.options import judging_options, patterns_option, quick_option
+from conformance.options import backend_options, judging_options, patterns_option, quick_option
 from conformance.protocol import Unsupported
 from conformance.strength.cli import strength
 from conformance.terminal import (
@@ -59,10 +59,19 @@ _patterns_option = patterns_option(
 
 @main.command()
 @judging_options
+@backend_options
 @quick_option
 @_patterns_option
 @click.pass_context
-def run(ctx: click.Context, /, quick: bool, patterns: tuple[str, ...], **options: Any) -> None:
+def run(
+    ctx: click.Context,
+    /,
+    backend: str | None,
+    simulator: bool,
+    quick: bool,
+    patterns: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Judge a framework.
 
     ADAPTER is a registered name (see `crossent adapters`; "embedded" by default) or the path of
@@ -72,6 +81,13 @@ def run(ctx: click.Context, /, quick: bool, patterns: tuple[str, ...], **options
     assignment = Assignment(**options)
     program = assignment.program()
     cases = chosen_cases(quick, patterns)
+    if simulator and backend != "cuda":
+        raise click.UsageError("--simulator goes with --backend cuda")
+    if backend is not None and program.adapter != adapters.find("embedded"):
+        raise click.UsageError("--backend is the embedded implementation's, without ADAPTER")
+    if backend == "cuda":
+        program = on_gpu.program(simulator)
+        cases = on_gpu.small(cases) if simulator else cases
     ctx.exit(
         carry_out(assignment, program, cases, name=("crossent", "run"), examine=runner.examine)
     )

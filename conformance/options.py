@@ -95,6 +95,20 @@ jobs_option = click.option(
     "-j", "--jobs", type=click.IntRange(min=1), help="Processes; by default one a processor."
 )
 
+#: Where the embedded implementation runs.
+backend_options = together(
+    click.option(
+        "--backend",
+        type=click.Choice(("cpu", "cuda")),
+        help="Judge the embedded implementation on the CPU, or on an NVIDIA GPU.",
+    ),
+    click.option(
+        "--simulator",
+        is_flag=True,
+        help="With --backend cuda: a small part of the cases, in Numba's simulator of a GPU.",
+    ),
+)
+
 #: ADAPTER and what stands for it.
 program_options = together(
     click.argument("adapter", required=False),

@@ -78,6 +78,11 @@ class DeviceArray:
             self, self.pointer, shape, self.dtype, strides, self.read_only, self.stream
         )
 
+    def reshape(self, *shape: int) -> DeviceArray:
+        """Return the same elements in another shape, one extent of which may be -1."""
+        known = -math.prod(shape) if -1 in shape else 1
+        return reshaped(self, tuple(self.size // known if n == -1 else n for n in shape))
+
     def part(self, begin: int, end: int) -> DeviceArray:
         """Return the items from ``begin`` to ``end`` along the first axis."""
         return DeviceArray(

@@ -181,6 +181,7 @@ def _sizes(arrays: Dict[str, np.ndarray]) -> Tuple[Tuple[int, ...], Dict[str, An
 
 
 def to_numpy(array: Array) -> np.ndarray:
+    """Return an array as NumPy has it, in place; bfloat16 is that of ml_dtypes."""
     if array.dtype == "bfloat16":
         return array.data.view(ml_dtypes.bfloat16)
     return array.data

@@ -59,7 +59,7 @@ class Adapter(embedded.Adapter):
 def _buffer(view: np.ndarray) -> np.ndarray:
     """Return the flat array that a view looks into."""
     owner: Any = view
-    while isinstance(getattr(owner, "base", None), np.ndarray):
+    while getattr(owner, "base", None) is not None:
         owner = owner.base
     whole: np.ndarray = owner.reshape(-1)
     return whole
