@@ -66,6 +66,13 @@ def cross_entropy(
         'none', 'mean' (the weighted mean) or 'sum'.
     label_smoothing
         ε in [0.0, 1.0]: targets become (1 − ε)·target + ε/C.
+    backend
+        'cuda' copies NumPy's arrays to an NVIDIA GPU and results back.  ``None``, the default, is
+        where the arrays are: the GPU for any that have the CUDA array interface (CuPy's, torch's,
+        Numba's), of which results are the same kind.
+    stream
+        The GPU's stream to run on, as Numba, CuPy or torch have it or by its number; by default
+        the one that the input's interface names, or the default stream.
 
     Returns
     -------
@@ -148,6 +155,8 @@ def cross_entropy_vjp(
         As for :func:`cross_entropy`.
     wrt
         Which gradients to compute: 'input', 'target' (probabilities), 'weight'.
+    backend, stream
+        As for :func:`cross_entropy`.
 
     Returns
     -------
@@ -219,6 +228,8 @@ def cross_entropy_value_and_grad(
         Array of the input's shape and dtype that the gradient of the input is written to; it may
         be the input itself, which the gradient then replaces.  A new array costs as much time as
         the gradient does.
+    backend, stream
+        As for :func:`cross_entropy`.
 
     Returns
     -------

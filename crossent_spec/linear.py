@@ -67,6 +67,13 @@ def linear_cross_entropy(
         ε in [0.0, 1.0].
     options
         Chunking options; ``None`` leaves the strategy to the library.
+    backend
+        'cuda' copies NumPy's arrays to an NVIDIA GPU and results back.  ``None``, the default, is
+        where the arrays are: the GPU for any that have the CUDA array interface (CuPy's, torch's,
+        Numba's), of which results are the same kind.
+    stream
+        The GPU's stream to run on, as Numba, CuPy or torch have it or by its number; by default
+        the one that the input's interface names, or the default stream.
 
     Returns
     -------
@@ -137,6 +144,8 @@ def linear_cross_entropy_vjp(
     wrt
         Any of 'input', 'linear_weight', 'linear_bias', 'target' (probabilities), 'weight';
         by default 'input', 'linear_weight' and, where there is one, 'linear_bias'.
+    backend, stream
+        As for :func:`linear_cross_entropy`.
 
     Returns
     -------
@@ -236,6 +245,8 @@ def linear_cross_entropy_value_and_grad(
         left out.
     wrt
         As for :func:`linear_cross_entropy_vjp`.
+    backend, stream
+        As for :func:`linear_cross_entropy`.
 
     Returns
     -------

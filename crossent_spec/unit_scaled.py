@@ -57,6 +57,13 @@ def unit_scaled_cross_entropy(
         Not supported by unit-scaling: must be 0.
     mult
         Multiplier of the logits: above 1 a sharper softmax, below 1 a flatter one.
+    backend
+        'cuda' copies NumPy's arrays to an NVIDIA GPU and results back.  ``None``, the default, is
+        where the arrays are: the GPU for any that have the CUDA array interface (CuPy's, torch's,
+        Numba's), of which results are the same kind.
+    stream
+        The GPU's stream to run on, as Numba, CuPy or torch have it or by its number; by default
+        the one that the input's interface names, or the default stream.
 
     Returns
     -------
@@ -123,6 +130,8 @@ def unit_scaled_cross_entropy_vjp(
         As for :func:`unit_scaled_cross_entropy`.
     wrt
         Which gradients to compute: 'input', 'target' (probabilities).
+    backend, stream
+        As for :func:`unit_scaled_cross_entropy`.
 
     Returns
     -------
@@ -189,6 +198,8 @@ def unit_scaled_cross_entropy_value_and_grad(
         left out.
     wrt
         As for :func:`unit_scaled_cross_entropy_vjp`, whose docstring gives the formula.
+    backend, stream
+        As for :func:`unit_scaled_cross_entropy`.
 
     Returns
     -------
