@@ -163,7 +163,10 @@ def cases(quick: bool, patterns: tuple[str, ...]) -> None:
 @click.argument("name", metavar="CASE")
 @click.option("--adapter", "spec", metavar="ADAPTER", default="embedded", show_default=True)
 def repro(name: str, spec: str) -> None:
-    """Print a script that shows a case in the framework's own API."""
+    """Print a script that shows a case in the framework's own API.
+
+    Where the adapter writes no such calls, the script calls the framework through the adapter.
+    """
     from conformance import repro
 
     case = _case(name)

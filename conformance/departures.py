@@ -45,37 +45,39 @@ def likeliest_clauses(results: Iterable[Result]) -> dict[str, str]:
     Of a case's clauses the likeliest is the one whose cases fail the most often, where one more
     case that passes is supposed, lest a clause with a single case win with that.  Of clauses
     whose cases mostly fail, about as often, it is the broadest: where nearly everything fails,
-    what is rare explains nothing.  A crash or a timeout counts by itself, and departs from no
-    statement in particular unless the most of that statement's cases end so.
+    what is rare explains nothing.  Calls that must be refused count by themselves, since what they
+    show is another thing than what valid calls show.  A crash or a timeout counts by itself, too,
+    and departs from no statement in particular unless the most of that statement's cases end so.
     """
-    observed: Counter[tuple[str, str]] = Counter()
-    broken: Counter[tuple[str, str, bool]] = Counter()
+    observed: Counter[tuple[str, bool, str]] = Counter()
+    broken: Counter[tuple[str, bool, str, bool]] = Counter()
     failing = []
     for result in results:
         if result.verdict == "unsupported":
             continue
-        system = result.case.partition("/")[0]
-        observed.update((system, clause) for clause in result.clauses)
+        case = Case.parse(result.case)
+        seen = case.system, case.bad == "no"
+        observed.update((*seen, clause) for clause in result.clauses)
         if result.verdict not in HARMLESS:
             died = result.verdict in _DIED
-            broken.update((system, clause, died) for clause in result.clauses)
-            failing.append((result, system, died))
+            broken.update((*seen, clause, died) for clause in result.clauses)
+            failing.append((result, seen, died))
 
     found = {}
-    for result, system, died in failing:
+    for result, seen, died in failing:
         rates = {
-            clause: broken[system, clause, died] / (observed[system, clause] + 1)
+            clause: broken[*seen, clause, died] / (observed[*seen, clause] + 1)
             for clause in result.clauses
         }
         best = max(rates.values(), default=0.0)
         # A call that breaks a requirement shows that alone: there is nothing broader about it.
-        valid = Case.parse(result.case).bad == "no"
+        valid = seen[1]
         enough = _ALIKE * best if valid and best >= _MOSTLY else best
         alike = [clause for clause in rates if rates[clause] >= enough]
-        clause = max(alike, key=lambda clause: observed[system, clause], default="")
+        clause = max(alike, key=lambda clause: observed[*seen, clause], default="")
         if died and clause and valid:
-            count = broken[system, clause, died]
-            if count < _DEATHS or count < _DYING * observed[system, clause]:
+            count = broken[*seen, clause, died]
+            if count < _DEATHS or count < _DYING * observed[*seen, clause]:
                 clause = ""
         found[result.case] = clause
     return found

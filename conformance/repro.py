@@ -34,6 +34,7 @@ from conformance.source import (
     sorted_imports,
     two_digits,
 )
+from conformance.through import Through
 
 #: Arrays up to this many elements are written as numbers.
 LITERAL_LIMIT = 300
@@ -76,12 +77,13 @@ def report(name, got, dtype, allowed, *exact):
 def script(case: Case, program: Program) -> str:
     """Return the script that shows what a framework makes of a case.
 
-    The framework's own process writes the calls, so it need not be importable here.
+    The framework's own process writes the calls, so it need not be importable here.  An adapter
+    that writes none is called by the script itself.
 
     Raises
     ------
     conformance.protocol.Unsupported
-        The adapter writes no scripts, or does not drive the case's system.
+        The adapter is no Python file, or its framework has no such call.
     conformance.driver.Unavailable
         The program cannot be run.
     """
@@ -97,8 +99,16 @@ def scripts(cases: Sequence[Case], program: Program) -> Iterator[str]:
         hello = worker.start()
         for case in cases:
             request = build(case)
-            adapter = _Remote(worker, hello, request)
-            yield compose(case, request, expect(case, request), adapter, program.name)
+            expected = expect(case, request)
+            try:
+                remote = _Remote(worker, hello, request)
+                yield compose(case, request, expected, remote, program.name)
+            except NotImplementedError:
+                if SYSTEMS[case.system] not in hello.systems:
+                    text = f"{program.name} does not drive {SYSTEMS[case.system]}"
+                    raise Unsupported(text) from None
+                through = Through(program, hello.versions)
+                yield compose(case, request, expected, through, program.name)
     finally:
         worker.close()
 
@@ -136,6 +146,8 @@ class _Remote(Adapter):
             raise Unavailable(reply.detail)
         if "error" in reply:
             raise Unavailable(reply["error"])
+        if "unwritten" in reply:
+            raise NotImplementedError(reply["unwritten"])
         if "unsupported" in reply:
             raise Unsupported(reply["unsupported"])
         source: str = reply["source"]
@@ -147,11 +159,12 @@ def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, 
     writer = _Writer(case, request, expected, adapter)
     body = writer.body()
     told = adapter.describe()
+    preface = f"{adapter.preface}\n\n" if isinstance(adapter, Through) else ""
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     head = (
         f'"""{SYSTEMS[case.system]} against its documentation.\n\n'
         "The exact results are correctly rounded; the allowed errors follow from the dtypes.\n\n"
-        f"{versions}\n"
+        f"{preface}{versions}\n"
         f"crossent repro '{case.id}' --adapter {spec}\n"
         '"""\n\n'
     )
@@ -169,7 +182,7 @@ class _Writer:
         self.expected = expected
         self.adapter = adapter
         self.imports = ["import numpy as np"]
-        self.helpers: list[str] = []
+        self.helpers = adapter.helpers.copy() if isinstance(adapter, Through) else []
         self.names = {name: re.sub(r"\W", "_", name) for name in request.arrays}
         forwards = [step["as"] for step in request.steps if step["do"] == "forward"]
         # One forward call: its tensors are input_t, target_t, ...

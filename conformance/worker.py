@@ -138,8 +138,10 @@ def write(adapter: "Adapter", message: Dict[str, Any]) -> Dict[str, Any]:
     step = dict(message["step"], grad_array=None if seed is None else protocol.decode(seed))
     try:
         source = adapter.script(_call(message, arrays), step)
-    except (protocol.Unsupported, NotImplementedError) as error:
+    except protocol.Unsupported as error:
         return {"case": message["case"], "unsupported": _text(error)}
+    except NotImplementedError as error:
+        return {"case": message["case"], "unwritten": _text(error)}
     except BaseException as error:
         return {"case": message["case"], "error": f"{type(error).__name__}: {_text(error)}"}
     return {"case": message["case"], "source": source}

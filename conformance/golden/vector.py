@@ -26,6 +26,7 @@ _MODES = {
     "unit": "unit_scaled_cross_entropy",
 }
 _KINDS = {"index": "indices", "prob": "probabilities"}
+_REDUCTIONS = ("none", "mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,21 @@ class Vector:
 def mode_of(case: Case) -> str:
     """Name the file that holds a case's vector.
 
-    >>> mode_of(Case.parse("ce/prob/4x10/f32/mean"))
-    'cross_entropy_probabilities'
+    >>> mode_of(Case.parse("ce/prob/4x10/f32/default"))
+    'cross_entropy_probabilities_mean'
     """
-    kind = "invalid" if case.bad != "no" else _KINDS[case.target]
-    return f"{_MODES[case.system]}_{kind}"
+    if case.bad != "no":
+        return f"{_MODES[case.system]}_invalid"
+    return f"{_MODES[case.system]}_{_KINDS[case.target]}_{case.effective_reduction}"
 
 
 MODES = tuple(
-    f"{mode}_{kind}" for mode in _MODES.values() for kind in (*_KINDS.values(), "invalid")
+    f"{mode}_{kind}"
+    for mode in _MODES.values()
+    for kind in (
+        *(f"{kind}_{reduction}" for kind in _KINDS.values() for reduction in _REDUCTIONS),
+        "invalid",
+    )
 )
 
 

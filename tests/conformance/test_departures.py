@@ -57,6 +57,13 @@ def test_crashes_and_wrong_values_are_counted_apart():
     assert named(results) == {RARE: 20, "": 2}
 
 
+def test_what_is_not_refused_says_nothing_of_wrong_values():
+    results = [result(seed=i) for i in range(50)]
+    results += [result("accepts-invalid", bad="target-too-large", seed=i) for i in range(50)]
+    results += [result("fail", weight="mixed", seed=i) for i in range(5)]
+    assert named(results) == {RARE: 5, "target.class-range": 50}
+
+
 def test_what_is_unsupported_makes_nothing_less_likely():
     results = [result(seed=i) for i in range(50)]
     results += [result("fail", weight="mixed", seed=i) for i in range(5)]

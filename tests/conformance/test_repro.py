@@ -186,7 +186,7 @@ def test_an_adapter_of_another_system_is_refused():
 @pytest.mark.parametrize(
     ("body", "error", "text"),
     [
-        ("pass", Unsupported, "this adapter does not write reproduction scripts"),
+        ("pass", Unsupported, "mine does not drive torch.nn.CrossEntropyLoss"),
         ("def script(self, call, step): 1 / 0", Unavailable, "ZeroDivisionError: division by zero"),
         ("def script(self, call, step): import os; os._exit(3)", Unavailable, "with status 3"),
     ],

@@ -1,0 +1,213 @@
+"""Golden files that are not what they must be are refused."""
+
+import json
+import os
+
+import pytest
+
+from conformance.golden.parse import GoldenFileError
+from conformance.golden.read import LARGEST_FILE, read_folder
+from conformance.golden.verify import verify
+from tests.conformance import golden_files
+from tests.conformance.golden_files import (
+    INDICES,
+    INPUT,
+    LOSS,
+    MEANS,
+    at,
+    damage_hash,
+    edit,
+    rewrite,
+)
+
+folder = golden_files.folder
+vectors = golden_files.vectors
+
+
+def truncate(folder):
+    path = folder / "vectors" / INDICES
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def truncate_and_rehash(folder):
+    rewrite(folder, lambda text: text[:-40])
+
+
+def remove(folder):
+    (folder / "vectors" / INDICES).unlink()
+
+
+def add_stranger(folder):
+    (folder / "vectors" / "more.json").write_text("{}")
+
+
+def link_to_a_copy(folder):
+    path = folder / "vectors" / INDICES
+    path.rename(folder / "elsewhere.json")
+    path.symlink_to(folder / "elsewhere.json")
+
+
+def make_a_pipe(folder):
+    path = folder / "vectors" / INDICES
+    path.unlink()
+    os.mkfifo(path)
+
+
+def oversize(folder):
+    with (folder / "vectors" / INDICES).open("r+b") as file:
+        file.truncate(LARGEST_FILE + 1)
+
+
+def rename_in_index(name):
+    def change(folder):
+        path = folder / "vectors" / "index.json"
+        path.write_text(path.read_text().replace(INDICES, name))
+
+    change.__name__ = name
+    return change
+
+
+def unknown_index_member(folder):
+    path = folder / "vectors" / "index.json"
+    path.write_text(path.read_text().replace('"schema"', '"run":"rm -rf /","schema"', 1))
+
+
+def short_hash(folder):
+    path = folder / "vectors" / "index.json"
+    path.write_text(path.read_text().replace('"sha256":"', '"sha256":"0', 1))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_hash, "its SHA-256 is not the one in the index"),
+        (truncate, "the index says"),
+        (truncate_and_rehash, "Expecting|Unterminated"),
+        (remove, "No such file"),
+        (add_stranger, "the index does not name this file"),
+        (link_to_a_copy, "is a symbolic link"),
+        (make_a_pipe, "is not a regular file"),
+        (oversize, "is larger than"),
+        (rename_in_index(f"../{INDICES}"), "expected a plain name"),
+        (rename_in_index("/etc/passwd"), "expected a plain name"),
+        (rename_in_index("vectors/x.json"), "expected a plain name"),
+        (rename_in_index(f"{INDICES}\\u0000"), "expected a plain name"),
+        (rename_in_index("index.json"), "expected a plain name"),
+        (unknown_index_member, "unknown member 'run'"),
+        (short_hash, "64 hexadecimal digits"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_strange_files_are_refused(folder, damage, message):
+    damage(folder)
+    with pytest.raises(GoldenFileError, match=message):
+        read_folder(folder)
+
+
+TEXTS = {
+    "duplicate-key": (lambda t: t.replace('"calls":', '"calls":"","calls":', 1), "stands twice"),
+    "bare-nan": (lambda t: t.replace('"values":[', '"values":[NaN,', 1), "NaN is not JSON"),
+    "bare-infinity": (lambda t: t.replace('"values":[', '"values":[-Infinity,', 1), "not JSON"),
+    "beyond-float64": (lambda t: t.replace('"values":[', '"values":[1e999,', 1), "beyond float64"),
+    "long-integer": (lambda t: t.replace('"values":[', f'"values":[{"9" * 5000},', 1), "64 bits"),
+    "deep": (lambda t: t.replace('"arguments":{', '"arguments":' + "[" * 100000, 1), "too deeply"),
+    "not-an-object": (lambda _: "[]", "expected an object"),
+    "other-schema": (lambda t: t.replace("golden:1", "golden:2", 1), "golden:2"),
+    "byte-order-mark": (lambda t: "\ufeff" + t, "BOM"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_strange_json_is_refused(folder, name):
+    change, message = TEXTS[name]
+    rewrite(folder, change)
+    with pytest.raises(GoldenFileError, match=message):
+        read_folder(folder)
+
+
+def test_bytes_that_are_no_text_are_refused(folder):
+    path = folder / "vectors" / "index.json"
+    path.write_bytes(b'{"schema":"\xff"}')
+    with pytest.raises(GoldenFileError, match="not UTF-8"):
+        read_folder(folder)
+
+
+VECTORS = {
+    "huge-shape": (at(*INPUT, "shape")([10**9, 10**9]), "an integer from 0 to 4096"),
+    "huge-product": (at(*INPUT, "shape")([4096] * 8), "at most 4096 elements"),
+    "huge-empty": (at(*INPUT, "shape")([4096, 0, 4096]), "at most 4096 elements"),
+    "many-axes": (at(*INPUT, "shape")([1] * 9), "at most 8 sizes"),
+    "negative-size": (at(*INPUT, "shape")([-1, 3]), "an integer from 0"),
+    "boolean-size": (at(*INPUT, "shape")([True, 3]), "an integer from 0"),
+    "count": (at(*INPUT, "values")([1.0]), "1 values, shape"),
+    "text-for-values": (at(*INPUT, "values")("x" * 12), "shape .* needs"),
+    "nan-spelled-otherwise": (at(*INPUT, "values", 0)("nan"), "expected a number"),
+    "inf-spelled-otherwise": (at(*INPUT, "values", 0)("inf"), "expected a number"),
+    "number-as-text": (at(*INPUT, "values", 0)("1.5"), "expected a number"),
+    "no-number-of-the-type": (at(*INPUT, "values", 0)(0.1), "a number of bfloat16"),
+    "integer-for-float": (at(*INPUT, "values", 0)(1), "expected a number"),
+    "float-for-integer": (at("inputs", "target", "values", 0)(1.0), "expected an integer"),
+    "integer-out-of-type": (at("inputs", "target", "dtype")("uint8"), None),
+    "unknown-type": (at(*INPUT, "dtype")("object"), "one of float16"),
+    "integer-loss": (at(*LOSS, "dtype")("int64"), "one of float16"),
+    "unknown-member": (at("__class__")("os.system"), "unknown member '__class__'"),
+    "unknown-input": (at("inputs", "extra")(None), "unknown member 'extra'"),
+    "unknown-argument": (at("arguments", "eval")("1"), "unknown member 'eval'"),
+    "other-kind-of-argument": (at("arguments", "reduction")({}), "a text"),
+    "long-text": (at("arguments", "reduction")("x" * 10**6), "at most 1000 characters"),
+    "no-case": (at("id")("../../etc/passwd"), "case"),
+    "another-case": (at("id")("ce/index/4x3/bf16/none,smoothing=0.10"), "stands|got"),
+    "unspeakable-case": (at("id")("ce/index/4x3/bf16/none,seed=" + "9" * 5000), "at most 1000"),
+    "another-mode": (at("id")("ce/prob/4x3/bf16/none"), "belongs to"),
+    "another-system": (at("system")("posix.system"), "expected torch.nn"),
+    "unknown-clause": (at("clauses")(["index.no-such"]), "clause"),
+    "flag-without-note": (at("flags")(["Nothing"]), "has no note"),
+    "negative-bound": (at(*LOSS, "tolerance")(-1.0), "none below 0"),
+    "nan-bound": (at(*LOSS, "tolerance")("NaN"), "finite bounds"),
+    "bounds": (at(*LOSS, "tolerance")([0.1]), "needs 4 bounds"),
+    "no-bits": (at(*LOSS, "proof")({}), "lacks 'bits'"),
+    "tie-outside": (at(*LOSS, "proof")({"bits": 128, "ties": [4]}), "from 0 to 3"),
+    "ties-disordered": (at(*LOSS, "proof")({"bits": 128, "ties": [2, 1]}), "ascending"),
+    "lonely-reading": (at(*LOSS, "reading")("mine"), "other readings"),
+    "raises-and-more": (at("expected", "raises")(True), "unknown member"),
+    "raises-on-valid": (at("expected")({"raises": True}), "forbids"),
+    "may-raise-false": (at("expected", "may_raise")(False), "may_raise"),
+    "second-backward": (at("expected", "second_backward")("same"), "unknown member"),
+    "strange-gradient": (at("expected", "gradients", "weight")({}), "unknown member 'weight'"),
+    "no-vector": (lambda vector: vector.clear(), "lacks 'id'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_strange_vectors_are_refused(folder, name):
+    change, message = VECTORS[name]
+    edit(folder, change)
+    if message is None:  # the reader takes it: an index of another type is a number, too
+        assert "ce/index/4x3/bf16/none,smoothing=0.1,grad=mixed" in verify(folder, jobs=1).problems
+        return
+    with pytest.raises(GoldenFileError, match=message) as caught:
+        read_folder(folder)
+    assert str(caught.value).startswith(str(folder))  # every message says which file
+    assert len(str(caught.value)) < 1500
+
+
+def test_vectors_twice_or_out_of_order_are_refused(folder):
+    def swap(text):
+        document = json.loads(text)
+        document["vectors"].reverse()
+        return json.dumps(document)
+
+    rewrite(folder, swap, MEANS)
+    with pytest.raises(GoldenFileError, match="twice or out of order"):
+        read_folder(folder)
+
+
+def test_a_missing_vector_is_refused(folder):
+    def drop(text):
+        document = json.loads(text)
+        document["vectors"].pop()
+        return json.dumps(document)
+
+    rewrite(folder, drop, MEANS)
+    with pytest.raises(GoldenFileError, match="expected 2 vectors"):
+        read_folder(folder)
