@@ -1,0 +1,58 @@
+"""The constants of the error analysis, and what long sums are allowed."""
+
+import math
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from conformance.case import DTYPES, Case
+from conformance.tolerance import LAMBDA, PRECISIONS, Allowed, Precision
+from conformance.values import numpy_dtype
+from crossent_spec.formulas import Symbols
+
+
+@pytest.mark.parametrize("name", DTYPES.values())
+def test_roundoffs_are_those_of_the_types(name):
+    dtype = numpy_dtype(name)
+    stored, computed = ml_dtypes.finfo(dtype), np.finfo(np.promote_types(dtype, np.float32))
+    tiny = float(stored.smallest_subnormal) / 2 if name == "float16" else stored.tiny
+    assert PRECISIONS[name] == Precision(
+        float(computed.eps) / 2, float(stored.eps) / 2, float(computed.tiny), float(tiny)
+    )
+
+
+def test_one_false_alarm_in_a_billion_runs_of_ten_million_sums():
+    assert 2 * math.exp(-(LAMBDA**2) / 2) == pytest.approx(1e-16, rel=1e-9)
+
+
+def allowed(text, reduction="sum", classes=2, samples=1, scaled=False):
+    s = Symbols(
+        x=np.zeros((samples, classes, 1)),
+        y=np.zeros((samples, 1), dtype=np.int64),
+        q=None,
+        w=np.ones(classes),
+        keep=np.ones((samples, 1), dtype=bool),
+        epsilon=0.0,
+        reduction=reduction,
+    )
+    return Allowed(Case.parse(text), s, 0.0, scaled)
+
+
+def test_a_sum_is_allowed_the_least_of_what_is_proved_and_what_is_likely():
+    found = allowed("ce/index/1x2/f32/sum")
+    assert [found.terms(count) for count in (0, 1, 2, 75)] == [0, 0, 1, 74]
+    assert found.terms(10_001) == LAMBDA * 100
+    assert found.terms(10_001, repeats=True) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("more", "repeats"),
+    [
+        ("", False), ("logits=zeros", True), ("logits=equal", True), ("logits=denormal", True),
+        ("logits=offset", False), ("layout=broadcast", True), ("target_layout=broadcast", True),
+    ],
+)  # fmt: skip
+def test_terms_that_repeat_are_not_independent(more, repeats):
+    found = allowed(",".join(filter(None, ["ce/index/3x2/f32/sum", more])))
+    assert found.terms(10_001) == (10_000 if repeats else LAMBDA * 100)
