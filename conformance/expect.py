@@ -372,7 +372,7 @@ def _with_finite_logits(s: Symbols) -> Symbols:
     finite = np.isfinite(s.x)
     if finite.all():
         return s
-    top = np.where(finite, s.x, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    top = np.where(finite, s.x, -np.inf).max(axis=1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     return s._replace(x=np.where(finite, s.x, top - 1000.0))
 

@@ -117,7 +117,7 @@ class Allowed:
             case.layout,
             case.target_layout,
         )
-        self.delta = np.broadcast_to(np.asarray(logit_error, dtype=np.float64), s.x.shape)
+        self.delta = np.broadcast_to(logit_error, s.x.shape)
 
     def terms(self, count: int, repeats: bool | None = None) -> float:
         """h(n): how often u enters the error of a sum of n terms."""
@@ -148,7 +148,7 @@ class Allowed:
     @cached_property
     def shifted(self) -> Float:
         """d_c."""
-        return self.s.x - self.s.x.max(axis=1, keepdims=True, initial=-np.inf)
+        return self.s.x - self.s.x.max(axis=1, keepdims=True)
 
     @cached_property
     def log_sum(self) -> Float:
@@ -170,13 +170,13 @@ class Allowed:
         p = np.exp(self.logp)
         spread = (p * each).sum(axis=1, keepdims=True)
         lost = np.where(p < _SMALL_TERM * u, np.minimum(p, u), 0.0).sum(axis=1, keepdims=True)
-        adding = np.minimum(max(0, classes - 1) * u, self.terms(classes) * u + lost)
+        adding = np.minimum((classes - 1) * u, self.terms(classes) * u + lost)
         return spread + adding + self.stored + classes * tiny
 
     @cached_property
     def lse(self) -> Float:
         """|lse|, with the class axis kept."""
-        return np.abs(self.s.x.max(axis=1, keepdims=True, initial=-np.inf) + self.log_sum)
+        return np.abs(self.s.x.max(axis=1, keepdims=True) + self.log_sum)
 
     @cached_property
     def logp_error(self) -> Float:

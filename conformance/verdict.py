@@ -141,7 +141,7 @@ def _judge_step(
         outputs.append(result)
         if not result.ok and not wrong:
             wrong = f"{label} {result.detail}"
-    return ("fail", wrong) if wrong else ("pass", "")
+    return ("fail" if wrong else "pass"), wrong
 
 
 def _judge_output(
@@ -228,7 +228,7 @@ def _where_wrong(
     exact: ExactOutput, reading: Reading, got: Float, ok: NDArray[np.bool_], fraction: Float
 ) -> str:
     wrong = np.argwhere(~ok)
-    worst = np.unravel_index(int(np.argmax(np.where(ok, -1.0, fraction))), ok.shape)
+    worst = np.unravel_index(int(np.argmax(fraction)), ok.shape)
     place = f" at {[int(i) for i in worst]}" if exact.shape else ""
     allowed = float(exact.allowed[worst])
     text = (

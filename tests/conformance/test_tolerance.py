@@ -23,11 +23,11 @@ def test_roundoffs_are_those_of_the_types(name):
 
 
 def test_one_false_alarm_in_a_billion_runs_of_ten_million_sums():
-    assert 2 * math.exp(-(LAMBDA**2) / 2) == pytest.approx(1e-16, rel=1e-9)
+    assert 2 * math.exp(-(LAMBDA**2) / 2) == pytest.approx(1e-16, rel=1e-12, abs=0)
 
 
-def allowed(text, reduction="sum", classes=2, samples=1, scaled=False):
-    s = Symbols(
+def symbols(classes=2, samples=1, reduction="sum"):
+    return Symbols(
         x=np.zeros((samples, classes, 1)),
         y=np.zeros((samples, 1), dtype=np.int64),
         q=None,
@@ -36,7 +36,10 @@ def allowed(text, reduction="sum", classes=2, samples=1, scaled=False):
         epsilon=0.0,
         reduction=reduction,
     )
-    return Allowed(Case.parse(text), s, 0.0, scaled)
+
+
+def allowed(text):
+    return Allowed(Case.parse(text), symbols(), 0.0, False)
 
 
 def test_a_sum_is_allowed_the_least_of_what_is_proved_and_what_is_likely():
@@ -44,6 +47,20 @@ def test_a_sum_is_allowed_the_least_of_what_is_proved_and_what_is_likely():
     assert [found.terms(count) for count in (0, 1, 2, 75)] == [0, 0, 1, 74]
     assert found.terms(10_001) == LAMBDA * 100
     assert found.terms(10_001, repeats=True) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("size", "lost"), [(15.5, 1000 - LAMBDA * math.sqrt(1000)), (16.5, 0.0), (0.5, 500.0)]
+)
+def test_terms_far_below_their_sum_may_be_lost_whole(size, lost):
+    u = 2.0**-24
+    s = symbols(classes=1001, samples=2)
+    s.x[:, 1:] = math.log(size * u)
+    found = Allowed(Case.parse("ce/index/1x2/f32/sum"), s, 0.0, False)
+    p = np.exp(found.logp)[0, :, 0]
+    spread = (p * (4 + 3 * np.abs(found.shifted[0, :, 0])) * u).sum()
+    adding = (LAMBDA * math.sqrt(1000) + lost) * u
+    assert found.sum_error == pytest.approx(np.full((2, 1, 1), spread + adding), rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,9 @@ class TestMeasure:
             assert not ok(short, [sign * INF])
 
     def test_the_worst_of_the_wrong_elements_is_shown(self):
-        output = exact([[1.0, 2.0], [4.0, 8.0]], allowed=[[1e-9, 0.5], [0.5, 0.5]])
-        found = compare(output, output.readings[0], np.array([[1.0, 2.25], [5.0, 9.5]]))
-        assert found.detail == "is 9.5 at [1, 1], expected 8.0 ± 0.5 (2 of 4 elements are wrong)"
+        output = exact([[1.0, 2.0, 3.0], [4.0, 8.0, 9.0]], allowed=[[1e-9, 0.5, 0.5]] * 2)
+        found = compare(output, output.readings[0], np.array([[1.0, 3.0, 3.0], [4.0, 9.5, 9.0]]))
+        assert found.detail == "is 9.5 at [1, 1], expected 8.0 ± 0.5 (2 of 6 elements are wrong)"
         output = exact(1.0, allowed=0.25)
         found = compare(output, output.readings[0], np.array(2.0))
         assert found.detail == "is 2.0, expected 1.0 ± 0.25"
@@ -213,10 +213,14 @@ class TestCallsThatMayBeRefused:
         assert found.verdict == "fail"
         assert found.outputs[0].reading == ""
 
-    def test_a_chosen_reading_keeps_its_name(self):
+    def test_a_chosen_reading_keeps_its_name_and_a_wrong_result_has_none(self):
         text = "ce/prob/4x5/f32/sum,logits=neginf,probs=sparse,ignore_index=2"
-        outputs = judged(text, unchanged).outputs
-        assert outputs[0].reading == "0·log 0 = NaN (IEEE)"
+
+        def change(reply):
+            reply["steps"][0]["arrays"]["loss"] = one(1.0)
+
+        assert judged(text, unchanged).outputs[0].reading == "0·log 0 = NaN (IEEE)"
+        assert judged(text, change).outputs[0].reading == ""
 
 
 @pytest.mark.parametrize("script", ["again", "stale", "twice"])
