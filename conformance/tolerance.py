@@ -163,7 +163,7 @@ class Allowed:
     @cached_property
     def sum_error(self) -> Float:
         """ρ, with the class axis kept."""
-        u, tiny = self.precision.compute, self.precision.compute_tiny
+        u = self.precision.compute
         classes = self.s.x.shape[1]
         size = np.abs(self.shifted)
         each = self.delta + (4 + 3 * size) * u + (1 + size) * self.stored
@@ -171,7 +171,7 @@ class Allowed:
         spread = (p * each).sum(axis=1, keepdims=True)
         lost = np.where(p < _SMALL_TERM * u, np.minimum(p, u), 0.0).sum(axis=1, keepdims=True)
         adding = np.minimum((classes - 1) * u, self.terms(classes) * u + lost)
-        return spread + adding + self.stored + classes * tiny
+        return spread + adding + self.stored
 
     @cached_property
     def lse(self) -> Float:
@@ -187,7 +187,7 @@ class Allowed:
             np.abs(self.shifted) + 4 * np.abs(self.log_sum) + self.lse + np.abs(self.logp)
         )
         size = np.abs(self.shifted) + np.abs(self.log_sum) + np.abs(self.logp)
-        return error + self.stored * size + (self.precision.store_tiny if self.stored else 0.0)
+        return error + self.stored * size + self.precision.store_tiny
 
     @cached_property
     def softmax_error(self) -> Float:
@@ -209,9 +209,9 @@ class Allowed:
         Probabilities below 0, which no page enforces, cancel with ε/C.
         """
         s = self.s
-        if s.q is not None and s.epsilon != 0 and (s.q < 0).any():
-            return np.asarray((1 - s.epsilon) * np.abs(s.q) + s.epsilon / s.x.shape[1])
-        return np.abs(mixed_targets(s))
+        if s.q is None:
+            return np.abs(mixed_targets(s))
+        return np.asarray((1 - s.epsilon) * np.abs(s.q) + s.epsilon / s.x.shape[1])
 
     @cached_property
     def coefficient_size(self) -> Float:

@@ -63,6 +63,27 @@ def test_terms_far_below_their_sum_may_be_lost_whole(size, lost):
     assert found.sum_error == pytest.approx(np.full((2, 1, 1), spread + adding), rel=1e-4)
 
 
+def test_the_coefficients_of_smoothing_are_not_independent():
+    case, many = Case.parse("ce/prob/1x2/f32/sum"), symbols(classes=1001)
+    q = np.full((1, 1001, 1), 0.5)
+    assert Allowed(case, many, 0.0, False).class_terms == 0
+    assert Allowed(case, many._replace(epsilon=0.1), 0.0, False).class_terms == 1000
+    assert Allowed(case, many._replace(q=q), 0.0, False).class_terms == LAMBDA * math.sqrt(1000)
+    assert Allowed(case, many._replace(q=q, epsilon=0.1), 0.0, False).class_terms == 1000
+    equal = Case.parse("ce/prob/1x2/f32/sum,logits=equal")
+    assert Allowed(equal, many._replace(q=q), 0.0, False).class_terms == 1000
+
+
+def test_one_class_of_logit_zero_leaves_but_the_roundings():
+    u, v = 2.0**-24, 2.0**-11
+    found = Allowed(Case.parse("ce/index/1x1/f16/sum"), symbols(classes=1), 0.0, False)
+    errors = [found.sum_error, found.logp_error, found.softmax_error]
+    assert np.ravel(errors).tolist() == [4 * u + 2 * v, 4 * u + 2 * v + 2.0**-25, 9 * u + 5 * v]
+    found = Allowed(Case.parse("ce/index/1x1/f32/sum"), symbols(classes=1), 0.0, False)
+    errors = [found.sum_error, found.logp_error, found.softmax_error]
+    assert np.ravel(errors).tolist() == [4 * u, 4 * u, 9 * u]
+
+
 @pytest.mark.parametrize(
     ("more", "repeats"),
     [
