@@ -335,7 +335,10 @@ class Allowed:
     def linear(
         self, gradient: Float, error: Float, features: Float, weight: Float
     ) -> tuple[Float, Float, Float]:
-        """Return the allowed errors at linear input, weight and bias from those at the logits."""
+        """Return the allowed errors at linear input, weight and bias from those at the logits.
+
+        Those of the weight and the bias have a row for every logit of a sample.
+        """
         p = self.precision
         classes, positions, width = weight.shape
         rows = len(features)
@@ -350,8 +353,8 @@ class Allowed:
 
         return (
             product(size, wrong, matrix, classes * positions),
-            product(size.T, wrong.T, inputs, rows).reshape(weight.shape),
-            product(size.T, wrong.T, np.ones((rows, 1)), rows).reshape(classes, positions),
+            product(size.T, wrong.T, inputs, rows),
+            product(size.T, wrong.T, np.ones((rows, 1)), rows),
         )
 
 

@@ -252,9 +252,10 @@ def forget(names: set[str]) -> None:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def copied() -> Path:
-    """Copy what git tracks, or would, with its times: Numba's cache goes by them."""
-    folder = Path(tempfile.mkdtemp(prefix="mutation-"))
+def copied(place: str | None) -> Path:
+    """Copy what git tracks, or would, with its times: Numba's cache goes by place and time."""
+    folder = Path(place or tempfile.mkdtemp(prefix="mutation-")).absolute()
+    shutil.rmtree(folder, ignore_errors=True)
     names = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -308,9 +309,10 @@ def main() -> None:
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--only", default="", help="part of a function's name")
     parser.add_argument("--every", type=int, default=1, help="try every n-th mutant only")
+    parser.add_argument("--copy", help="where to work; kernels are compiled once for each place")
     options = parser.parse_args()
     entries = tomllib.loads(LIST.read_text())
-    ROOT_OF_COPY = copied()
+    ROOT_OF_COPY = copied(options.copy)
     os.chdir(ROOT_OF_COPY)
     sys.path[:0] = [str(ROOT_OF_COPY)]
     os.environ.update(PYTHONPATH=str(ROOT_OF_COPY), OMP_NUM_THREADS="1")

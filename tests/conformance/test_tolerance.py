@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conformance.case import DTYPES, Case
-from conformance.tolerance import LAMBDA, PRECISIONS, Allowed, Precision
+from conformance.tolerance import LAMBDA, PRECISIONS, Allowed, Precision, projection_error
 from conformance.values import numpy_dtype
 from crossent_spec.formulas import Symbols
 
@@ -79,9 +79,38 @@ def test_one_class_of_logit_zero_leaves_but_the_roundings():
     found = Allowed(Case.parse("ce/index/1x1/f16/sum"), symbols(classes=1), 0.0, False)
     errors = [found.sum_error, found.logp_error, found.softmax_error]
     assert np.ravel(errors).tolist() == [4 * u + 2 * v, 4 * u + 2 * v + 2.0**-25, 9 * u + 5 * v]
+    assert found.unreduced.tolist() == [[4 * u + 2 * v + 3 * 2.0**-25]]
     found = Allowed(Case.parse("ce/index/1x1/f32/sum"), symbols(classes=1), 0.0, False)
     errors = [found.sum_error, found.logp_error, found.softmax_error]
     assert np.ravel(errors).tolist() == [4 * u, 4 * u, 9 * u]
+
+
+@pytest.mark.parametrize(("samples", "terms"), [(200, LAMBDA * math.sqrt(199)), (201, 200)])
+def test_many_samples_of_few_weights_are_not_independent(samples, terms):
+    s = symbols(classes=100, samples=samples, reduction="mean")
+    case = Case.parse("ce/index/1x2/f32/mean,weight=mixed")
+    found = Allowed(case, s, 0.0, False)
+    assert found.denominator_error == (terms + 1) * 2.0**-24
+    repeated = Allowed(Case.parse(f"{case.id},logits=equal"), s, 0.0, False)
+    assert repeated.denominator_error == samples * 2.0**-24
+
+
+def test_underflow_is_allowed_beside_a_gradient_of_zero():
+    q = np.array([0.25, 0.75])
+    s = symbols()._replace(q=q[None, :, None])
+    found = Allowed(Case.parse("ce/prob/1x2/f16/sum"), s, 0.0, False)
+    nothing, tiny, log2 = np.zeros((1, 1)), 2.0**-25, math.log(2)
+    assert found.weight(nothing) == pytest.approx(tiny * (2 + q * (1 + log2)), abs=0)
+    assert found.target(nothing).ravel() == pytest.approx([tiny * (3 + log2)] * 2, abs=0)
+    stored = 2 + 1 + 2 * 0.5
+    assert found.logits(nothing).ravel() == pytest.approx(tiny * (stored + 0.5 + q), abs=0)
+
+
+def test_a_projection_of_zeros_is_allowed_what_underflows():
+    features, weight, logits = np.zeros((1, 3)), np.zeros((2, 1, 3)), np.zeros((1, 2, 1))
+    case = Case.parse("linear/index/1x3-2/f32/sum")
+    error = projection_error(case, features, weight, None, logits)
+    assert error.tolist() == [[[5 * 2.0**-126], [5 * 2.0**-126]]]
 
 
 @pytest.mark.parametrize(
