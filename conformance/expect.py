@@ -7,6 +7,7 @@ go through the same text, which on exact infinities and NaN follows IEEE arithme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,7 +189,7 @@ class ExactCall:
         case, arrays = self.case, self.arrays
         shape = case.logits_shape
         batch = shape[0] if len(shape) > 1 else 1
-        positions = int(np.prod(shape[2:], dtype=np.int64)) if len(shape) > 1 else 1
+        positions = math.prod(shape[2:])
         full = (batch, case.num_classes, positions)
         keep = np.ones((batch, positions), dtype=bool)
         y = q = None

@@ -1,0 +1,45 @@
+"""Expectations: what must be raised, what is left open, and how results are stated."""
+
+import numpy as np
+import pytest
+
+from conformance.expect import ExpectedStep
+from tests.conformance.test_expect import exact, expected
+
+
+@pytest.mark.parametrize(
+    ("text", "raises"),
+    [
+        ("linear/index/4x3-5/f32/mean,script=twice,options=auto,bias=yes", ["no", "no", "must"]),
+        ("linear/index/4x3-5x2/f32/mean,script=twice,options=auto", ["no", "no", "must"]),
+        ("ce/prob/4x5/f32/mean,ignore_index=0", ["may", "no"]),
+    ],
+)
+def test_what_must_and_may_raise(text, raises):
+    assert [step.raises for step in expected(text)[1].steps] == raises
+
+
+def test_a_step_asks_for_nothing_by_itself():
+    assert vars(ExpectedStep()) == {"raises": "no", "outputs": {}}
+
+
+def test_a_multiplier_of_zero_leaves_nothing_open():
+    _, found = expected("unit/index/6x4/f32/sum,ignored=some,mult=0.0")
+    assert [reading.name for reading in found.steps[0].outputs["loss"].readings] == [""]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rounded"), [("float16", 0.0999755859375), ("float32", 0.10000000149011612)]
+)
+def test_values_are_rounded_to_the_type_of_the_output(dtype, rounded):
+    assert exact([0.1], dtype).rounded().tolist() == [rounded]
+
+
+def test_the_same_call_again_is_not_worked_out_again():
+    _, found = expected("ce/index/3x4/f32/mean,script=again")
+    assert found.steps[0].outputs is found.steps[1].outputs
+    _, found = expected("ce/index/3x4/f32/mean,script=stale")
+    assert np.any(
+        found.steps[0].outputs["loss"].readings[0].high
+        != found.steps[1].outputs["loss"].readings[0].high
+    )
