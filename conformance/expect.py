@@ -17,7 +17,6 @@ from flint import ctx
 from numpy.typing import NDArray
 
 from crossent_spec import formulas
-from crossent_spec.dtypes import round_to
 from crossent_spec.formulas import Symbols
 
 from . import readings
@@ -25,7 +24,6 @@ from .balls import split, to_balls, to_float
 from .case import DTYPES, Case
 from .request import Request
 from .tolerance import Allowed, multiplier_error, projection_error
-from .values import numpy_dtype
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
@@ -50,10 +48,6 @@ class ExactOutput:
     shape: tuple[int, ...]
     readings: tuple[Reading, ...]
     allowed: Float
-
-    def rounded(self, reading: int = 0) -> Float:
-        """Exact values rounded to the output's dtype."""
-        return round_to(self.readings[reading].high, numpy_dtype(self.dtype)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,8 @@ class ExactCall:
         self.arrays = {argument: array.values for argument, array in arrays.items()}
         grad = request.arrays.get("grad_output")
         self.grad_output = None if grad is None else grad.values
-        self.plain = self.symbols(to_float)
+        with np.errstate(invalid="ignore"):  # 0·∞, where mult is 0
+            self.plain = self.symbols(to_float)
         self.given = self._given()
         self.found = readings.find(case, self.plain, self.given)
         self._symbols: dict[tuple[Any, int], Symbols] = {}
@@ -245,7 +240,7 @@ class ExactCall:
         error: Any = 0.0
         if self.case.system == "linear":
             operands = self._operands(to_float, self.plain.keep)
-            features = np.nan_to_num(operands[0], nan=0.0)
+            features = np.nan_to_num(operands[0])
             error = projection_error(self.case, features, operands[1], operands[2], finite.x)
         elif self.case.system == "unit":
             error = multiplier_error(self.case, finite.x)
@@ -280,9 +275,7 @@ class ExactCall:
         if self.case.system == "linear":
             features, weight, _ = self._operands(to_float, self.plain.keep)
             gradient = formulas.logit_gradient(allowed.s, scale)
-            products = allowed.linear(
-                gradient, found["input"], np.nan_to_num(features, nan=0.0), weight
-            )
+            products = allowed.linear(gradient, found["input"], np.nan_to_num(features), weight)
             names = ("input", "linear_weight", "linear_bias")
             found.update(dict(zip(names, products, strict=True)))
         return {name: found[name] for name in self.wrt}

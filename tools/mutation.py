@@ -267,6 +267,18 @@ def copied(place: str | None) -> Path:
     return folder
 
 
+def key_of(module: str, mutant: Mutant) -> tuple[str, str, str, str]:
+    """Return what names a mutant while its line stays as it is."""
+    return module, mutant.function, mutant.was, mutant.now
+
+
+def earlier(output: str) -> set[tuple[str, str, str, str]]:
+    """Return the survivors that an earlier run printed."""
+    lines = Path(output).read_text().splitlines()
+    items = [json.loads(line) for line in lines if line.startswith("{")]
+    return {(item["module"], item["function"], item["was"], item["now"]) for item in items}
+
+
 def try_module(module: str, entry: dict[str, Any], options: argparse.Namespace) -> bool:
     """Try the mutants of one module, print the survivors; tell whether all is as listed."""
     file = ROOT_OF_COPY / module
@@ -274,14 +286,18 @@ def try_module(module: str, entry: dict[str, Any], options: argparse.Namespace) 
     tests = [*entry["tests"], module]
     run_pytest(["--collect-only", "-qq", *tests])
     base = baseline(module, tests, ROOT_OF_COPY)
-    known = {(item["function"], item["was"], item["now"]) for item in entry.get("survivors", ())}
-    survived: set[tuple[str, str, str]] = set()
+    known = {
+        (module, item["function"], item["was"], item["now"]) for item in entry.get("survivors", ())
+    }
+    survived: set[tuple[str, str, str, str]] = set()
     counts: Counter[str] = Counter()
     start = time.monotonic()
     found = [mutant for mutant in mutants(source) if options.only in mutant.function]
+    if options.again:
+        found = [mutant for mutant in found if key_of(module, mutant) in earlier(options.again)]
     for at, mutant in enumerate(found[:: options.every], 1):
         outcome = attempt(module, mutant, base)
-        key = (mutant.function, mutant.was, mutant.now)
+        key = key_of(module, mutant)
         if outcome == "survived":
             survived.add(key)
             outcome = "explained" if key in known else outcome
@@ -296,8 +312,9 @@ def try_module(module: str, entry: dict[str, Any], options: argparse.Namespace) 
     print(
         f"# {module}: {sum(counts.values())} mutants, {dict(counts)}, {seconds:.0f} s", flush=True
     )
-    gone = known - survived if options.every == 1 and not options.only else set()
-    for function, was, now in sorted(gone):
+    whole = options.every == 1 and not options.only and not options.again
+    gone = known - survived if whole else set()
+    for _, function, was, now in sorted(gone):
         print(f"# no longer survives: {module} {function}: {was} -> {now}")
     return not gone and not counts["survived"]
 
@@ -309,6 +326,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--only", default="", help="part of a function's name")
     parser.add_argument("--every", type=int, default=1, help="try every n-th mutant only")
+    parser.add_argument("--again", help="only what survived in the output of an earlier run")
     parser.add_argument("--copy", help="where to work; kernels are compiled once for each place")
     options = parser.parse_args()
     entries = tomllib.loads(LIST.read_text())
