@@ -257,8 +257,7 @@ class ExactCall:
         allowed, g = self._allowed, self._g(to_float)
         if self.plain.reduction == "mean" and self.case.system != "unit":
             g = g / allowed.denominator if allowed.denominator else 0.0 * g
-        scale = np.broadcast_to(g, self.plain.keep.shape)
-        return np.asarray(scale, dtype=np.float64)
+        return np.asarray(np.broadcast_to(g, self.plain.keep.shape))
 
     def _allowed_gradients(self) -> dict[str, Float]:
         allowed, scale = self._allowed, self._scale()

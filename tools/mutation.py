@@ -287,7 +287,9 @@ def try_module(module: str, entry: dict[str, Any], options: argparse.Namespace) 
     run_pytest(["--collect-only", "-qq", *tests])
     base = baseline(module, tests, ROOT_OF_COPY)
     known = {
-        (module, item["function"], item["was"], item["now"]) for item in entry.get("survivors", ())
+        (module, item["function"], item["was"], now)
+        for item in entry.get("survivors", ())
+        for now in item["now"]
     }
     survived: set[tuple[str, str, str, str]] = set()
     counts: Counter[str] = Counter()
