@@ -145,7 +145,6 @@ class ExactCall:
         self.names = names
         self.wrt = request.wrt
         arrays = {argument: request.arrays[name] for argument, name in names.items()}
-        self.dtypes = {argument: array.dtype for argument, array in arrays.items()}
         self.arrays = {argument: array.values for argument, array in arrays.items()}
         grad = request.arrays.get("grad_output")
         self.grad_output = None if grad is None else grad.values
@@ -333,7 +332,7 @@ class ExactCall:
             for (label, values), ieee in zip(enclosures, plain, strict=True):
                 for name, balls in values.items():
                     high, low, radius = split(
-                        np.asarray(balls, dtype=object), np.asarray(ieee[name]), shapes[name]
+                        np.asarray(balls), np.asarray(ieee[name]), shapes[name]
                     )
                     finite = np.isfinite(high)
                     narrow &= bool((radius[finite] <= limits[name][finite] * 2.0**-20).all())
@@ -347,7 +346,7 @@ class ExactCall:
             precision *= 2
         return {
             name: ExactOutput(
-                DTYPES[self.case.dtype] if name == "loss" else self.dtypes[name],
+                DTYPES[self.case.dtype],
                 shapes[name],
                 _distinct(enclosed[name]),
                 limits[name],
