@@ -7,6 +7,7 @@ go through the same text, which on exact infinities and NaN follows IEEE arithme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,6 @@ from flint import ctx
 from numpy.typing import NDArray
 
 from crossent_spec import formulas
-from crossent_spec.dtypes import round_to
 from crossent_spec.formulas import Symbols
 
 from . import readings
@@ -24,7 +24,6 @@ from .balls import split, to_balls, to_float
 from .case import DTYPES, Case
 from .request import Request
 from .tolerance import Allowed, multiplier_error, projection_error
-from .values import numpy_dtype
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
@@ -49,10 +48,6 @@ class ExactOutput:
     shape: tuple[int, ...]
     readings: tuple[Reading, ...]
     allowed: Float
-
-    def rounded(self, reading: int = 0) -> Float:
-        """Exact values rounded to the output's dtype."""
-        return round_to(self.readings[reading].high, numpy_dtype(self.dtype)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -150,11 +145,11 @@ class ExactCall:
         self.names = names
         self.wrt = request.wrt
         arrays = {argument: request.arrays[name] for argument, name in names.items()}
-        self.dtypes = {argument: array.dtype for argument, array in arrays.items()}
         self.arrays = {argument: array.values for argument, array in arrays.items()}
         grad = request.arrays.get("grad_output")
         self.grad_output = None if grad is None else grad.values
-        self.plain = self.symbols(to_float)
+        with np.errstate(invalid="ignore"):  # 0·∞, where mult is 0
+            self.plain = self.symbols(to_float)
         self.given = self._given()
         self.found = readings.find(case, self.plain, self.given)
         self._symbols: dict[tuple[Any, int], Symbols] = {}
@@ -188,7 +183,7 @@ class ExactCall:
         case, arrays = self.case, self.arrays
         shape = case.logits_shape
         batch = shape[0] if len(shape) > 1 else 1
-        positions = int(np.prod(shape[2:], dtype=np.int64)) if len(shape) > 1 else 1
+        positions = math.prod(shape[2:])
         full = (batch, case.num_classes, positions)
         keep = np.ones((batch, positions), dtype=bool)
         y = q = None
@@ -244,7 +239,7 @@ class ExactCall:
         error: Any = 0.0
         if self.case.system == "linear":
             operands = self._operands(to_float, self.plain.keep)
-            features = np.nan_to_num(operands[0], nan=0.0)
+            features = np.nan_to_num(operands[0])
             error = projection_error(self.case, features, operands[1], operands[2], finite.x)
         elif self.case.system == "unit":
             error = multiplier_error(self.case, finite.x)
@@ -261,8 +256,7 @@ class ExactCall:
         allowed, g = self._allowed, self._g(to_float)
         if self.plain.reduction == "mean" and self.case.system != "unit":
             g = g / allowed.denominator if allowed.denominator else 0.0 * g
-        scale = np.broadcast_to(g, self.plain.keep.shape)
-        return np.asarray(scale, dtype=np.float64)
+        return np.asarray(np.broadcast_to(g, self.plain.keep.shape))
 
     def _allowed_gradients(self) -> dict[str, Float]:
         allowed, scale = self._allowed, self._scale()
@@ -279,9 +273,7 @@ class ExactCall:
         if self.case.system == "linear":
             features, weight, _ = self._operands(to_float, self.plain.keep)
             gradient = formulas.logit_gradient(allowed.s, scale)
-            products = allowed.linear(
-                gradient, found["input"], np.nan_to_num(features, nan=0.0), weight
-            )
+            products = allowed.linear(gradient, found["input"], np.nan_to_num(features), weight)
             names = ("input", "linear_weight", "linear_bias")
             found.update(dict(zip(names, products, strict=True)))
         return {name: found[name] for name in self.wrt}
@@ -340,7 +332,7 @@ class ExactCall:
             for (label, values), ieee in zip(enclosures, plain, strict=True):
                 for name, balls in values.items():
                     high, low, radius = split(
-                        np.asarray(balls, dtype=object), np.asarray(ieee[name]), shapes[name]
+                        np.asarray(balls), np.asarray(ieee[name]), shapes[name]
                     )
                     finite = np.isfinite(high)
                     narrow &= bool((radius[finite] <= limits[name][finite] * 2.0**-20).all())
@@ -354,7 +346,7 @@ class ExactCall:
             precision *= 2
         return {
             name: ExactOutput(
-                DTYPES[self.case.dtype] if name == "loss" else self.dtypes[name],
+                DTYPES[self.case.dtype],
                 shapes[name],
                 _distinct(enclosed[name]),
                 limits[name],
@@ -372,7 +364,7 @@ def _with_finite_logits(s: Symbols) -> Symbols:
     finite = np.isfinite(s.x)
     if finite.all():
         return s
-    top = np.where(finite, s.x, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    top = np.where(finite, s.x, -np.inf).max(axis=1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     return s._replace(x=np.where(finite, s.x, top - 1000.0))
 

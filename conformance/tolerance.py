@@ -117,7 +117,7 @@ class Allowed:
             case.layout,
             case.target_layout,
         )
-        self.delta = np.broadcast_to(np.asarray(logit_error, dtype=np.float64), s.x.shape)
+        self.delta = np.broadcast_to(logit_error, s.x.shape)
 
     def terms(self, count: int, repeats: bool | None = None) -> float:
         """h(n): how often u enters the error of a sum of n terms."""
@@ -148,7 +148,7 @@ class Allowed:
     @cached_property
     def shifted(self) -> Float:
         """d_c."""
-        return self.s.x - self.s.x.max(axis=1, keepdims=True, initial=-np.inf)
+        return self.s.x - self.s.x.max(axis=1, keepdims=True)
 
     @cached_property
     def log_sum(self) -> Float:
@@ -163,20 +163,20 @@ class Allowed:
     @cached_property
     def sum_error(self) -> Float:
         """ρ, with the class axis kept."""
-        u, tiny = self.precision.compute, self.precision.compute_tiny
+        u = self.precision.compute
         classes = self.s.x.shape[1]
         size = np.abs(self.shifted)
         each = self.delta + (4 + 3 * size) * u + (1 + size) * self.stored
         p = np.exp(self.logp)
         spread = (p * each).sum(axis=1, keepdims=True)
         lost = np.where(p < _SMALL_TERM * u, np.minimum(p, u), 0.0).sum(axis=1, keepdims=True)
-        adding = np.minimum(max(0, classes - 1) * u, self.terms(classes) * u + lost)
-        return spread + adding + self.stored + classes * tiny
+        adding = np.minimum((classes - 1) * u, self.terms(classes) * u + lost)
+        return spread + adding + self.stored
 
     @cached_property
     def lse(self) -> Float:
         """|lse|, with the class axis kept."""
-        return np.abs(self.s.x.max(axis=1, keepdims=True, initial=-np.inf) + self.log_sum)
+        return np.abs(self.s.x.max(axis=1, keepdims=True) + self.log_sum)
 
     @cached_property
     def logp_error(self) -> Float:
@@ -187,7 +187,7 @@ class Allowed:
             np.abs(self.shifted) + 4 * np.abs(self.log_sum) + self.lse + np.abs(self.logp)
         )
         size = np.abs(self.shifted) + np.abs(self.log_sum) + np.abs(self.logp)
-        return error + self.stored * size + (self.precision.store_tiny if self.stored else 0.0)
+        return error + self.stored * size + self.precision.store_tiny
 
     @cached_property
     def softmax_error(self) -> Float:
@@ -209,9 +209,9 @@ class Allowed:
         Probabilities below 0, which no page enforces, cancel with ε/C.
         """
         s = self.s
-        if s.q is not None and s.epsilon != 0 and (s.q < 0).any():
-            return np.asarray((1 - s.epsilon) * np.abs(s.q) + s.epsilon / s.x.shape[1])
-        return np.abs(mixed_targets(s))
+        if s.q is None:
+            return np.abs(mixed_targets(s))
+        return np.asarray((1 - s.epsilon) * np.abs(s.q) + s.epsilon / s.x.shape[1])
 
     @cached_property
     def coefficient_size(self) -> Float:
@@ -335,7 +335,10 @@ class Allowed:
     def linear(
         self, gradient: Float, error: Float, features: Float, weight: Float
     ) -> tuple[Float, Float, Float]:
-        """Return the allowed errors at linear input, weight and bias from those at the logits."""
+        """Return the allowed errors at linear input, weight and bias from those at the logits.
+
+        Those of the weight and the bias have a row for every logit of a sample.
+        """
         p = self.precision
         classes, positions, width = weight.shape
         rows = len(features)
@@ -350,8 +353,8 @@ class Allowed:
 
         return (
             product(size, wrong, matrix, classes * positions),
-            product(size.T, wrong.T, inputs, rows).reshape(weight.shape),
-            product(size.T, wrong.T, np.ones((rows, 1)), rows).reshape(classes, positions),
+            product(size.T, wrong.T, inputs, rows),
+            product(size.T, wrong.T, np.ones((rows, 1)), rows),
         )
 
 

@@ -236,7 +236,7 @@ def check_target(
         return Targets(indices.astype(np.int64, copy=False), keep, None, array)
     if limits.min <= ignore_index <= limits.max:
         keep = indices != ignore_index
-    valid = indices >= 0 if limits.min < 0 else np.ones(indices.shape, dtype=bool)
+    valid = indices >= 0
     if classes <= limits.max:
         valid &= indices < classes
     if not (valid | ~keep).all():

@@ -78,12 +78,12 @@ def prove(call: ExactCall, direction: str) -> dict[str, tuple[Proved, ...]]:
     direction
         ``"forward"`` for the loss, ``"backward"`` for the gradients.
     """
-    dtypes = _dtypes(call, direction)
+    dtype = DTYPES[call.case.dtype]
     shapes = {name: output.shape for name, output in outputs_of(call, direction).items()}
     with np.errstate(all="ignore"):
         plain = list(call.evaluate(direction, to_float))
     tasks = [
-        {name: _Rounding(np.reshape(values[name], shapes[name]), dtypes[name]) for name in shapes}
+        {name: _Rounding(np.reshape(values[name], shapes[name]), dtype) for name in shapes}
         for _, values in plain
     ]
     for precision in PRECISIONS:
@@ -104,12 +104,6 @@ def prove(call: ExactCall, direction: str) -> dict[str, tuple[Proved, ...]]:
 def outputs_of(call: ExactCall, direction: str) -> dict[str, ExactOutput]:
     """Return what the suite itself expects of a pass: shapes, types, allowed errors."""
     return call.forward if direction == "forward" else call.backward
-
-
-def _dtypes(call: ExactCall, direction: str) -> dict[str, str]:
-    if direction == "forward":
-        return {"loss": DTYPES[call.case.dtype]}
-    return {name: call.dtypes[name] for name in call.wrt}
 
 
 def _try_precision(

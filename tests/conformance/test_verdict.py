@@ -20,7 +20,7 @@ def reply_with(request, found, change=None):
             continue
         arrays = {}
         for name, output in step.outputs.items():
-            values = output.rounded()
+            values = output.readings[0].high
             if change:
                 values = change(number, name, values)
             stored = round_to(values, numpy_dtype(output.dtype))

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossent_spec.dtypes import is_floating, is_integer, round_to
+from crossent_spec.dtypes import (
+    FLOATING,
+    floating_dtype,
+    is_floating,
+    is_integer,
+    native,
+    round_to,
+)
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -54,3 +61,31 @@ def test_dtype_families():
     assert not is_floating(np.dtype("complex64"))
     assert is_integer(np.dtype("uint64"))
     assert not is_integer(np.dtype(bool))
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float64"])
+def test_a_floating_dtype_is_known_by_name_and_in_any_byte_order(name):
+    dtype = BF16 if name == "bfloat16" else np.dtype(name)
+    assert FLOATING.count(name) == 1
+    assert is_floating(dtype)
+    assert floating_dtype(name, "x", ValueError) == dtype
+    assert floating_dtype(dtype, "x", ValueError) == dtype
+    assert native(dtype) == dtype
+    if name != "bfloat16":
+        assert native(dtype.newbyteorder(">")) == dtype
+        assert native(dtype.newbyteorder(">")).isnative
+    assert round_to(np.float64(0.1), dtype).dtype == dtype
+
+
+@pytest.mark.parametrize("kind", "?cmMOSUV")
+def test_only_integers_are_integers(kind):
+    assert not is_integer(np.dtype(kind))
+    assert is_integer(np.dtype("i1"))
+
+
+@pytest.mark.parametrize("value", ["int32", "nonsense", 3, "longdouble", object])
+def test_what_is_no_floating_dtype_is_told(value):
+    with pytest.raises(KeyError) as caught:
+        floating_dtype(value, "acc", KeyError)
+    allowed = "float16, bfloat16, float32, float64"
+    assert caught.value.args == (f"acc: got {value!r}, allowed are {allowed}",)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import crossent_spec as cs
+from crossent_spec.problem import check_target
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]])
 Y = np.array([2, 0])
@@ -51,7 +52,7 @@ P = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
         (TypeError, "label_smoothing", lambda: cs.cross_entropy(X, Y, label_smoothing=True)),
         (TypeError, "ignore_index", lambda: cs.cross_entropy(X, Y, ignore_index=1.0)),
         (TypeError, "ignore_index", lambda: cs.cross_entropy(X, Y, ignore_index=None)),
-        (ValueError, "ignore_index", lambda: cs.cross_entropy(X, P, ignore_index=1)),
+        (ValueError, "ignore_index", lambda: cs.cross_entropy(X, P, ignore_index=0)),
         (TypeError, "size_average", lambda: cs.cross_entropy(X, Y, size_average="no")),
         (TypeError, "reduce", lambda: cs.cross_entropy(X, Y, reduce=1.5)),
         (ValueError, "wrt", lambda: cs.cross_entropy_vjp(X, Y, wrt=("target",))),
@@ -96,6 +97,47 @@ def test_ignore_index_outside_the_target_dtype_ignores_nothing(dtype, ignore_ind
     assert got == cs.cross_entropy(X, Y)
 
 
+@pytest.mark.parametrize("ignore_index", [-128, 127])
+def test_the_ends_of_the_target_dtype_can_be_ignored(ignore_index):
+    y = np.array([ignore_index, 0], dtype="i1")
+    got = cs.cross_entropy(X, y, ignore_index=ignore_index)
+    assert got == cs.cross_entropy(X[1:], Y[1:])
+
+
+def test_as_many_classes_as_the_largest_index():
+    x = np.zeros((2, 127))
+    assert cs.cross_entropy(x, np.array([126, 0], dtype="i1")) == pytest.approx(np.log(127))
+    with pytest.raises(IndexError, match="got class 127"):
+        cs.cross_entropy(x, np.array([127, 0], dtype="i1"))
+
+
+def test_an_index_out_of_range_is_told_with_its_place():
+    y = np.array([[-100, 1], [2, 4], [3, 0]])
+    with pytest.raises(IndexError) as caught:
+        cs.cross_entropy(np.zeros((3, 3, 2)), y)
+    assert str(caught.value) == (
+        "target: got class 4 at position (1, 1), expected values in [0, 3) or ignore_index (-100)"
+    )
+
+
+def test_canonical_targets():
+    shape = (2, 3, 2)
+    y = np.array([[-100, 1], [2, 0]], dtype="i2")
+    found = check_target(y, shape, 3, -100)
+    np.testing.assert_array_equal(found.indices, np.array([[0, 1], [2, 0]]), strict=True)
+    np.testing.assert_array_equal(found.keep, np.array([[False, True], [True, True]]), strict=True)
+    assert found.probabilities is None
+    assert found.original is y
+    q = np.full(shape, 0.5, dtype=np.float32)
+    found = check_target(q, shape, 3, -100)
+    assert found.indices is None
+    np.testing.assert_array_equal(found.keep, np.ones((2, 2), dtype=bool), strict=True)
+    np.testing.assert_array_equal(found.probabilities, q, strict=True)
+    assert found.original is q
+    y = np.array([[0, 1], [2, 0]])
+    assert np.shares_memory(check_target(y, shape, 3, -100).indices, y), "a copy costs memory"
+
+
 @pytest.mark.parametrize(
     ("size_average", "reduce", "reduction"),
     [
@@ -118,6 +160,35 @@ def test_the_deprecated_pair_overrides_reduction(size_average, reduce, reduction
     with pytest.warns(DeprecationWarning, match=reduction):
         module = cs.CrossEntropyLoss(size_average=size_average, reduce=reduce)
     assert module.reduction == reduction
+
+
+def test_a_caller_without_a_module_is_warned_too():
+    with pytest.warns(DeprecationWarning, match="reduction='mean'") as caught:
+        exec("cs.cross_entropy(X, Y, size_average=True)", {"cs": cs, "X": X, "Y": Y})
+    assert caught[0].filename == "<string>"
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ([0.0] * 6, "out: got list, expected an array or None"),
+        (
+            np.lib.stride_tricks.as_strided(np.zeros(3), (2, 3), (0, 8)),
+            "out: got strides (0, 8), expected every element in its own place",
+        ),
+    ],
+    ids=["list", "broadcast"],
+)
+def test_a_buffer_that_cannot_hold_the_gradient_is_told(out, message):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        cs.cross_entropy_value_and_grad(X, Y, out=out)
+    assert str(caught.value) == message
+
+
+def test_the_stride_of_a_single_element_does_not_matter():
+    out = np.lib.stride_tricks.as_strided(np.zeros(3), (1, 3), (0, 8))
+    _, grads = cs.cross_entropy_value_and_grad(X[:1], Y[:1], out=out)
+    assert grads.input is out
 
 
 def layouts(array):
