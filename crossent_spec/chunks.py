@@ -25,11 +25,14 @@ Array = NDArray[Any]
 Float = NDArray[np.float64]
 Rows = slice | NDArray[np.intp]
 
-#: Bytes of a chunk where no option says, or a quarter of the linear weight's if that is more: BLAS
-#: packs the weight anew for every chunk, which short chunks do not repay.
-BUDGET = 62_500_000
-#: More rows than this make no product faster.
-ROWS = 2048
+#: Most bytes of a chunk where no option says, or a quarter of the linear weight's if that is more:
+#: BLAS packs the weight anew for every chunk, which short chunks do not repay.
+BUDGET = 54_000_000
+#: A chunk of no more rows than the first gets as many bytes as the operands; more rows than the
+#: second make no product faster.
+FEW_ROWS, ROWS = 512, 2048
+#: Columns of logits that a thread takes to the linear weight's gradient at a time: BLAS packs them.
+COLUMNS = 2048
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ class Chunks:
         probabilities = self.problem.targets.probabilities
         if probabilities is not None and probabilities.dtype != self.working:
             row += 8 * len(self.weight)  # converted by the kernels
-        most = max(BUDGET, self.weight.size * size // 4) // max(1, row)
+        least = max((self.features.size + self.weight.size) * size, FEW_ROWS * row)
+        most = max(min(BUDGET, least), self.weight.size * size // 4) // max(1, row)
         # As many chunks as need be, all of about the same size.
         chunks = -(-samples // max(1, min(ROWS, most)))
         return -(-samples // max(1, chunks)) or 1
@@ -254,11 +258,16 @@ class Chunks:
             gradient[part] = out
 
     def _add_weight_gradient(self, logits: Array, features: Array, gradient: Array) -> None:
+        from .cpu import threads
         from .cpu.products import multiply
         from .cpu.widening import blocks
 
+        step = COLUMNS * threads.thread_count()
         for place, block in blocks(gradient, self.working):
-            multiply(logits[:, place].T, features, block, add=True)
+            columns = logits[:, place]
+            for begin in range(0, len(block), step):
+                part = slice(begin, begin + step)
+                multiply(columns[:, part].T, features, block[part], add=True)
             if gradient.dtype != self.working:
                 gradient[place] = rounded(block, gradient.dtype)
 

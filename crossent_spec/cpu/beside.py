@@ -122,7 +122,9 @@ def along(
 
         ∂l·v = Σ_c (A·p_c − a_c)·v_c,      (∂²l·v)_c = A·p_c·(v_c − Σ_i p_i·v_i),
 
-    the latter times ``scale``; not wanted if ``out`` is empty.
+    the latter times ``scale``; not wanted if ``out``, which may be ``v``, is empty.  A constant
+    added to v changes neither, so v counts from its value at the largest logit: where that has
+    nearly all probability, all terms are small and none cancel.
     """
     e = np.empty(classes, x.dtype)
     for n in range(begin, end):
@@ -134,14 +136,19 @@ def along(
                     out[to + c] = 0.0
             continue
         at = x_start + (n - begin) * x_step
-        _, _, total = log_sum(x, at, classes, e)
+        m, _, total = log_sum(x, at, classes, e)
         v_at = v_start + (n - begin) * v_step
+        origin = 0.0
+        for c in range(classes):
+            if x[at + c] == m:
+                origin = v[v_at + c] if math.isfinite(v[v_at + c]) else 0.0
+                break
         q_at = q_start + (n - begin) * q_step
         mean = 0.0
         weights = 0.0
         weighted = 0.0
         for c in range(classes):
-            direction = v[v_at + c]
+            direction = v[v_at + c] - origin
             mean += e[c] / total * direction
             if q is not None:
                 a = w[c] * (sharp * q[q_at + c] + uniform)
@@ -153,9 +160,9 @@ def along(
                 weighted += a * direction
         if y is not None:
             weights += w[y[n]] * sharp
-            weighted += w[y[n]] * sharp * v[v_at + y[n]]
+            weighted += w[y[n]] * sharp * (v[v_at + y[n]] - origin)
         moved[n] = weights * mean - weighted
         if out.size > 0:
             factor = scale[n] * weights / total
             for c in range(classes):
-                out[to + c] = e[c] * factor * (v[v_at + c] - mean)
+                out[to + c] = e[c] * factor * ((v[v_at + c] - origin) - mean)

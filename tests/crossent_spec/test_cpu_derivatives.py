@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from flint import arb, ctx
 
 import crossent_spec as cs
 from crossent_spec import formulas
@@ -95,6 +96,37 @@ def test_derivatives_along_a_direction(name, shape, probabilities, smoothing):
     close(moved, losses.sum() / divisor, x.dtype, size)
     scale = formulas.sample_scale(1.0, divisor, s)
     close(product, formulas.logit_hvp(s, scale, direction), x.dtype)
+
+
+@pytest.mark.parametrize(("name", "ulps"), [("f4", 1), ("f8", 8)])
+@pytest.mark.parametrize("gap", [10.0, 40.0])
+def test_derivatives_where_one_class_has_nearly_all_probability(name, ulps, gap):
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1, 1, (6, 50)).astype(DTYPES[name])
+    y, v = rng.integers(0, 50, 6), rng.uniform(5, 6, (6, 50)).astype(x.dtype)
+    # Of one sign beside it, so that the exact terms do not cancel either.
+    x[np.arange(6), y], v[np.arange(6), y] = gap, 4.75
+    moved = cs.cross_entropy_jvp(x, y, v, reduction="none")[1]
+    product = cs.cross_entropy_hvp(x, y, v, reduction="sum")
+
+    def balls(values):
+        return np.array([arb(float(value)) for value in values.flat], dtype=object)
+
+    before, ctx.prec = ctx.prec, 300
+    s = formulas.Symbols(
+        x=balls(x).reshape(6, 50, 1), y=y[:, None], q=None, w=balls(np.ones(50)),
+        keep=np.ones((6, 1), bool), epsilon=arb(0), reduction="none",
+    )  # fmt: skip
+    along = balls(v).reshape(6, 50, 1)
+    exact = (
+        formulas.unreduced_jvp(s, along),
+        formulas.logit_hvp(s, balls(np.ones(6))[:, None], along),
+    )
+    ctx.prec = before
+    for got, wanted in zip((moved, product), exact, strict=True):
+        wanted = np.array([float(value.mid()) for value in wanted.flat])
+        spacing = np.spacing(np.abs(wanted).astype(x.dtype)).astype(float)
+        assert (np.abs(got.ravel() - wanted) <= ulps * spacing).all()
 
 
 @pytest.mark.parametrize("shape", [(400, 90), (4000, 4), (2, 5, 900)])

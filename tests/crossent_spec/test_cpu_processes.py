@@ -34,6 +34,30 @@ def test_many_threads_at_once():
     assert found == [expected] * 32
 
 
+def call_along():
+    rng = np.random.default_rng(0)
+    features, matrix, moved = (
+        rng.standard_normal(shape, dtype=np.float32) for shape in ((70, 9), (4000, 9), (4000, 9))
+    )
+    arguments = (features, matrix, np.arange(70), cs.Gradients(linear_weight=moved))
+    derivative = cs.linear_cross_entropy_jvp(*arguments)[1]
+    product = cs.linear_cross_entropy_hvp(*arguments)
+    return derivative.tobytes() + product.input.tobytes() + product.linear_weight.tobytes()
+
+
+def test_many_threads_along_directions():
+    expected, found = call_along(), []
+    callers = [
+        threading.Thread(target=lambda: found.extend(call_along() for _ in range(3)))
+        for _ in range(6)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [expected] * 18
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_after_use():
     code = (
@@ -42,9 +66,12 @@ def test_a_forked_child_after_use():
         "from crossent_spec.cpu import threads\n"
         "threads.thread_count = lambda: 3\n"
         "x, y = np.ones((900, 1000), np.float32), np.arange(900)\n"
+        "arguments = np.ones((900, 3)), np.ones((1000, 3)), y, cs.Gradients(np.ones((900, 3)))\n"
         "expected = cs.cross_entropy(x, y)\n"
+        "derivatives = cs.linear_cross_entropy_jvp(*arguments)\n"
         "pid = os.fork()\n"
         "same = cs.cross_entropy(x, y) == expected\n"
+        "same &= cs.linear_cross_entropy_jvp(*arguments) == derivatives\n"
         "if pid == 0: os._exit(0 if same else 1)\n"
         "assert same and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
     )
