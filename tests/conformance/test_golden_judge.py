@@ -10,7 +10,7 @@ from conformance.golden.make import make_vector
 from conformance.golden.read import read_folder
 from conformance.golden.write import render_all, replace_files
 from conformance.request import build
-from tests.conformance.test_expect import reply_with
+from tests.conformance.test_verdict import reply_with
 
 TEXTS = (
     "ce/index/4x3/bf16/none,smoothing=0.1,grad=mixed",

@@ -11,7 +11,8 @@ from conformance.driver import WorkerFailure
 from conformance.protocol import Array, encode
 from conformance.result import OutputResult, Result
 from conformance.verdict import compare, judge
-from tests.conformance.test_expect import exact, expected, ok, reply_with
+from tests.conformance.test_expect import exact, expected, ok
+from tests.conformance.test_verdict import reply_with
 
 INF, NAN = math.inf, math.nan
 SKIPPED = {"outcome": "skipped"}
