@@ -106,7 +106,7 @@ class TestWords:
 
         found = judged(PLAIN, change)
         right = judged(PLAIN, unchanged)
-        wrong = OutputResult("loss", 0, False, INF, INF, "", detail)
+        wrong = OutputResult("loss", 0, False, NAN, NAN, "", detail)
         assert found == Result(
             PLAIN, right.clauses, "fail", f"forward (step 0): loss {detail}",
             (wrong, right.outputs[1]),

@@ -24,8 +24,8 @@ LINEAR = {
     "label_smoothing": 0.0,
     "options": None,
 }
-#: Arguments of the derivatives that no page speaks of.
-OWN = {"grad_output": None, "out": None}
+#: Arguments that no page speaks of.
+OWN = {"grad_output": None, "out": None, "backend": None, "stream": None}
 X, Y = np.array([[0.5, -1.0, 2.0], [1.5, 0.0, -0.5]]), np.array([2, 0])
 
 
