@@ -28,8 +28,8 @@ Rows = slice | NDArray[np.intp]
 #: Most bytes of a chunk where no option says, or a quarter of the linear weight's if that is more:
 #: BLAS packs the weight anew for every chunk, which short chunks do not repay.
 BUDGET = 54_000_000
-#: A chunk of no more rows than the first gets as many bytes as the operands; more rows than the
-#: second make no product faster.
+#: Below the budget a chunk takes about as many bytes as the operands, but has so many rows at
+#: least; more than the second number make no product faster.
 FEW_ROWS, ROWS = 512, 2048
 #: Columns of logits that a thread takes to the linear weight's gradient at a time: BLAS packs them.
 COLUMNS = 2048
@@ -163,8 +163,9 @@ class Chunks:
         probabilities = self.problem.targets.probabilities
         if probabilities is not None and probabilities.dtype != self.working:
             row += 8 * len(self.weight)  # converted by the kernels
-        least = max((self.features.size + self.weight.size) * size, FEW_ROWS * row)
-        most = max(min(BUDGET, least), self.weight.size * size // 4) // max(1, row)
+        operands = (self.features.size + self.weight.size) * size
+        few = max(operands * 9 // 8, FEW_ROWS * row)
+        most = max(min(BUDGET, few), self.weight.size * size // 4) // max(1, row)
         # As many chunks as need be, all of about the same size.
         chunks = -(-samples // max(1, min(ROWS, most)))
         return -(-samples // max(1, chunks)) or 1

@@ -176,7 +176,8 @@ def linear_cross_entropy_jvp(
 
     Notes
     -----
-    Source: page ``torch.nn.LinearCrossEntropyLoss`` (000).
+    Some samples at a time; products are in float64 if an operand or a tangent is, otherwise in
+    float32.  Source: page ``torch.nn.LinearCrossEntropyLoss`` (000).
 
     Examples
     --------
@@ -239,7 +240,8 @@ def linear_cross_entropy_hvp(
 
     Notes
     -----
-    Source: page ``torch.nn.LinearCrossEntropyLoss`` (000).
+    Some samples at a time; products are in float64 if an operand or a tangent is, otherwise in
+    float32.  Source: page ``torch.nn.LinearCrossEntropyLoss`` (000).
 
     Examples
     --------
