@@ -105,6 +105,14 @@ class State:
     returned: dict[str, Array] = field(default_factory=dict)
 
 
+def in_order(terms: Array, axis: int) -> Array:
+    """Add one after the other."""
+    if not terms.shape[axis]:
+        return terms.sum(axis=axis, keepdims=True, dtype=terms.dtype)
+    total = np.add.accumulate(terms, axis=axis, dtype=terms.dtype)
+    return total.take([-1], axis=axis)
+
+
 def to_numpy(buffer: Buffer) -> Array:
     """Return the caller's memory as an array of its own type."""
     if buffer.dtype == "bfloat16":

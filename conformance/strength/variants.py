@@ -8,42 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from .problem import Array, Problem, State
+from .problem import Array, Problem, State, in_order
 from .reference import Reference
-
-
-def _in_order(terms: Array, axis: int) -> Array:
-    """Add one after the other."""
-    if not terms.shape[axis]:
-        return terms.sum(axis=axis, keepdims=True, dtype=terms.dtype)
-    total = np.add.accumulate(terms, axis=axis, dtype=terms.dtype)
-    return total.take([-1], axis=axis)
 
 
 class SequentialSums(Reference):
     """Sums in order, one rounding after the other."""
 
     def sum_classes(self, terms: Array) -> Array:
-        return _in_order(terms, 1)
+        return in_order(terms, 1)
 
     def sum_samples(self, losses: Array) -> Array:
-        return _in_order(losses.reshape(-1), 0)[0] if losses.size else np.zeros((), losses.dtype)
+        return in_order(losses.reshape(-1), 0)[0] if losses.size else np.zeros((), losses.dtype)
 
     def total_coefficient(self, p: Problem, terms: Array) -> Array:
-        return _in_order(terms, 1)
+        return in_order(terms, 1)
 
 
 class ReversedSums(SequentialSums):
     """Sums from the last term to the first."""
 
     def sum_classes(self, terms: Array) -> Array:
-        return _in_order(terms[:, ::-1], 1)
+        return in_order(terms[:, ::-1], 1)
 
     def sum_samples(self, losses: Array) -> Array:
         return super().sum_samples(losses.reshape(-1)[::-1])
 
     def total_coefficient(self, p: Problem, terms: Array) -> Array:
-        return _in_order(terms[:, ::-1], 1)
+        return in_order(terms[:, ::-1], 1)
 
 
 class PermutedSums(SequentialSums):
@@ -53,7 +45,7 @@ class PermutedSums(SequentialSums):
         self.random = np.random.default_rng(0)
 
     def sum_classes(self, terms: Array) -> Array:
-        return _in_order(terms[:, self.random.permutation(terms.shape[1])], 1)
+        return in_order(terms[:, self.random.permutation(terms.shape[1])], 1)
 
     def sum_samples(self, losses: Array) -> Array:
         return super().sum_samples(self.random.permutation(losses.reshape(-1)))
@@ -110,7 +102,7 @@ class SixteenLanes(Reference):
         zeros = np.zeros((len(terms), padding, terms.shape[2]), terms.dtype)
         wide = np.concatenate([terms, zeros], axis=1)
         wide = wide.reshape(len(terms), -1, self.lanes, terms.shape[2])
-        return _in_order(_in_order(wide, 1)[:, 0], 1)
+        return in_order(in_order(wide, 1)[:, 0], 1)
 
     def sum_classes(self, terms: Array) -> Array:
         return self.spread(terms)
@@ -266,10 +258,7 @@ class StoredSum(Reference):
 
 
 class StoredEverything(StoredLogSoftmax):
-    """Per-sample scales, targets and coefficients are stored in the call's dtype too.
-
-    So is the product with ``mult``, unless it overflows there.
-    """
+    """Scales, targets, coefficients and what ``mult`` gives are stored too, unless it overflows."""
 
     def multiply(self, p: Problem) -> Array:
         product = super().multiply(p)

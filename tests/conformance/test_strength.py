@@ -35,7 +35,6 @@ ONLY_FULL = {
     "chunk-larger-than-batch": "linear/index/1x4-7/f32/mean,options=chunk64",
     "mult-forgotten-with-probabilities": "unit/prob/2x4x3/f64/none,grad=mixed,mult=0.5",
     "zero-times-nan-is-zero": "unit/prob/1x2/f32/default,logits=neginf-row,probs=zeros",
-    "unit-product-stored": "unit/index/3x2/f16/default,logits=wide,mult=6.7",
     "zero-log-zero-is-one": "ce/prob/5x4/f32/none,logits=neginf,probs=sparse,grad=mixed",
     "range-unchecked-with-smoothing": "ce/index/4x10/f32/none,smoothing=0.1,grad=mixed,bad=target-too-large",
     "range-unchecked-in-space": "ce/index/2x5x3/f32/mean,bad=target-too-large",
