@@ -88,7 +88,7 @@ def evaluate(
 ) -> Iterator[tuple[str, Outputs]]:
     """Yield every acceptable reading's name and outputs; the formula as written comes first."""
     plain = formula(s, number)
-    yield _PLAIN.get(next(iter(sorted(found)), ""), ""), plain
+    yield _PLAIN[min(found)] if found else "", plain
     if "zero-log-zero" in found:
         where = _zero_times_log_zero(_in_float(s))
         far = number(np.full(where.shape, _FAR_BELOW))

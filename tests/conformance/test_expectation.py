@@ -21,6 +21,25 @@ def test_what_must_and_may_raise(text, raises):
     assert [step.raises for step in expected(text)[1].steps] == raises
 
 
+FORMULA = "gradient of an empty mean by the formula"
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "names"),
+    [
+        ("ce/index/6x4/f32/mean,ignored=all", 1, [FORMULA, "gradient of an empty mean is NaN"]),
+        ("ce/index/6x4/f32/mean,weight=zeros", 1, [FORMULA, "gradient of an empty mean is 0"]),
+        ("ce/index/6x4/f32/sum,ignored=all", 1, [""]),
+        ("unit/index/6x4/f32/mean,ignored=all", 1, [""]),
+        ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 0, [""]),
+        ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 1, [""]),
+    ],
+)
+def test_what_a_page_leaves_open_about_nothing_and_nan(text, step, names):
+    readings = next(iter(expected(text)[1].steps[step].outputs.values())).readings
+    assert [reading.name for reading in readings] == names
+
+
 def test_a_step_asks_for_nothing_by_itself():
     assert vars(ExpectedStep()) == {"raises": "no", "outputs": {}}
 
