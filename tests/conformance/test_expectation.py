@@ -40,6 +40,20 @@ def test_what_a_page_leaves_open_about_nothing_and_nan(text, step, names):
     assert [reading.name for reading in readings] == names
 
 
+def test_an_impossible_target_that_is_smoothed_away():
+    text = "ce/index/4x3/f32/none,smoothing=1.0,logits=neginf-target,grad=ones"
+    mixed, literal = expected(text)[1].steps[0].outputs["loss"].readings
+    assert np.isinf(mixed.high).tolist() == [True, False, False, True]
+    np.testing.assert_array_equal(literal.high, np.where(np.isinf(mixed.high), np.nan, mixed.high))
+
+
+def test_the_two_means_of_page_001():
+    all_, kept = (
+        expected("unit/index/6x4/f32/mean,ignored=some")[1].steps[0].outputs["loss"].readings
+    )
+    assert kept.high == pytest.approx(all_.high * 6 / 4, rel=1e-15)
+
+
 def test_a_step_asks_for_nothing_by_itself():
     assert vars(ExpectedStep()) == {"raises": "no", "outputs": {}}
 

@@ -63,6 +63,8 @@ def test_cross_entropy_of_probabilities(kind):
 def test_oneflow_documents_batched_input_in_every_form():
     module = cs.OneFlowCrossEntropyLoss()
     for form in (module, module.vjp, module.value_and_grad):
+        with pytest.raises(TypeError, match="^input: got dtype int64"):
+            form(X.astype(int), Y)
         with pytest.raises(ValueError, match=r"^input: got shape \(3,\), expected \(N, C\) or"):
             form(X[0], Y[0])
 
