@@ -21,6 +21,7 @@ def test_what_must_and_may_raise(text, raises):
     assert [step.raises for step in expected(text)[1].steps] == raises
 
 
+ZERO = ["0·log 0 = NaN (IEEE)", "0·log 0 = 0"]
 FORMULA = "gradient of an empty mean by the formula"
 
 
@@ -32,6 +33,9 @@ FORMULA = "gradient of an empty mean by the formula"
         ("ce/index/6x4/f32/sum,ignored=all", 1, [""]),
         ("unit/index/6x4/f32/mean,ignored=all", 1, [""]),
         ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 0, [""]),
+        ("ce/prob/4x5/f32/none,probs=onehot,logits=neginf-row,grad=ones", 0, [""]),
+        ("ce/index/4x10/f32/sum,weight=somezero,smoothing=0.1,logits=neginf", 0, ZERO),
+        ("ce/index/9x3/f32/none,weight=somezero,logits=neginf-target,grad=ones", 0, ZERO),
         ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 1, [""]),
     ],
 )

@@ -27,6 +27,9 @@ def results(*names):
 
 
 def test_nothing_but_the_expected():
+    assert vars(Judgement()) == {
+        "covered": {}, "unexpected": [], "passes": {}, "unmet": [], "unknown": [], "not_run": [],
+    }  # fmt: skip
     found = Judgement(covered={"a1": BROKEN, "a2": BROKEN})
     assert found.exit_code == 0
     assert printed(found) == ["expected.toml: 2 failures were expected, and nothing else failed"]
