@@ -34,6 +34,7 @@ FORMULA = "gradient of an empty mean by the formula"
         ("unit/index/6x4/f32/mean,ignored=all", 1, [""]),
         ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 0, [""]),
         ("ce/prob/4x5/f32/none,probs=onehot,logits=neginf-row,grad=ones", 0, [""]),
+        ("ce/index/5x5/f32/none,weight=somezero,logits=posinf,grad=ones", 0, [""]),
         ("ce/index/4x10/f32/sum,weight=somezero,smoothing=0.1,logits=neginf", 0, ZERO),
         ("ce/index/9x3/f32/none,weight=somezero,logits=neginf-target,grad=ones", 0, ZERO),
         ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 1, [""]),
@@ -49,6 +50,15 @@ def test_an_impossible_target_that_is_smoothed_away():
     mixed, literal = expected(text)[1].steps[0].outputs["loss"].readings
     assert np.isinf(mixed.high).tolist() == [True, False, False, True]
     np.testing.assert_array_equal(literal.high, np.where(np.isinf(mixed.high), np.nan, mixed.high))
+
+
+def test_a_nan_spreads_to_its_own_loss_only():
+    text = "ce/index/6x4/f32/none,logits=nan-ignored,ignored=some,grad=ones"
+    request, found = expected(text)
+    absent, spread = found.steps[0].outputs["loss"].readings
+    ignored = request.arrays["target"].values < 0
+    np.testing.assert_array_equal(absent.high == 0, ignored)
+    np.testing.assert_array_equal(spread.high, np.where(ignored, np.nan, absent.high))
 
 
 def test_the_two_means_of_page_001():
