@@ -32,7 +32,7 @@ def split(balls: Array, ieee: Array, shape: tuple[int, ...]) -> tuple[Float, Flo
     """
     flat = [ball if isinstance(ball, arb) else arb(ball) for ball in balls.ravel().tolist()]
     finite = [ball.is_finite() for ball in flat]
-    special = np.asarray(ieee, dtype=np.float64).ravel().tolist()
+    special = ieee.ravel().tolist()
     high = [
         float(ball.mid()) if ok else value
         for ball, value, ok in zip(flat, special, finite, strict=True)

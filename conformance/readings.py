@@ -55,7 +55,7 @@ def find(case: Case, s: Symbols, given: Array) -> frozenset[str]:
 def ignored_nan(s: Symbols, given: Array) -> NDArray[np.bool_]:
     """Mark ignored samples whose log softmax is NaN, in the logits as they were given."""
     if s.keep.all() or np.isfinite(given).all():
-        return np.zeros(s.keep.shape, dtype=bool)
+        return np.zeros_like(s.keep)
     with np.errstate(all="ignore"):
         return np.asarray(~s.keep & np.isnan(formulas.log_softmax(given)).any(axis=1))
 
@@ -70,7 +70,7 @@ def evaluate(
 ) -> Iterator[tuple[str, Outputs]]:
     """Yield every acceptable reading's name and outputs; the formula as written comes first."""
     plain = formula(s, number)
-    yield _PLAIN.get(next(iter(sorted(found)), ""), ""), plain
+    yield _PLAIN[min(found)] if found else "", plain
     if "zero-log-zero" in found:
         where = _zero_times_log_zero(_in_float(s))
         far = number(np.full(where.shape, _FAR_BELOW))
@@ -129,7 +129,7 @@ def _zero_times_log_zero(s: Symbols) -> NDArray[np.bool_]:
 def _impossible_and_smoothed(s: Symbols) -> NDArray[np.bool_]:
     """Mark samples whose index target counts no more than any class, and has the logit -inf."""
     if s.y is None or s.epsilon != 1:
-        return np.zeros(s.keep.shape, dtype=bool)
+        return np.zeros_like(s.keep)
     own = np.take_along_axis(s.x, s.y[:, None, :], axis=1)[:, 0, :]
     return np.asarray(np.isneginf(own) & s.keep)
 
@@ -155,7 +155,7 @@ def _with_ignored_nan(
     nan = number(np.asarray(np.nan))[()]
     spread = {}
     for name, values in plain.items():
-        array = np.asarray(values, dtype=object)
+        array = np.asarray(values)
         if name == "loss" and case.effective_reduction == "none":
             spread[name] = np.where(spoiled, nan, array)
         elif name == "input" and case.system == "linear":

@@ -120,7 +120,7 @@ class LinearCrossEntropyOptions:
         if method is not None:
             factor = int(method.partition(":")[2] or 1)
             rows = -(-batch // max(1, -(-classes // max(1, in_features))))
-            chosen = min((1 << max(rows - 1, 0).bit_length()) // factor, batch)
+            chosen = min((1 << (rows - 1).bit_length()) // factor, batch)
             if self.batch_chunk_size not in (None, chosen):
                 raise ValueError(
                     f"batch_chunk_size: got {self.batch_chunk_size}, but chunking_method "

@@ -154,10 +154,14 @@ def baseline(module: str, tests: list[str], folder: Path) -> dict[str, Any]:
 
 
 def chosen(mutant: Mutant, base: dict[str, Any]) -> list[str]:
-    """Return the tests that reach a mutant, those that often notice one first, then quick ones."""
-    lines = base["lines"]
+    """Return the tests that reach a mutant, those that often notice one first, then quick ones.
+
+    A test that reaches nothing of the module may do so in another process.
+    """
+    lines, seconds, noticed = base["lines"], base["seconds"], base["noticed"]
     reached = {name for line in mutant.lines for name in lines.get(line, ())} - {""}
-    seconds, noticed = base["seconds"], base["noticed"]
+    if reached:
+        reached |= seconds.keys() - {name for names in lines.values() for name in names}
     return sorted(
         reached or seconds,
         key=lambda name: (

@@ -21,6 +21,53 @@ def test_what_must_and_may_raise(text, raises):
     assert [step.raises for step in expected(text)[1].steps] == raises
 
 
+ZERO = ["0·log 0 = NaN (IEEE)", "0·log 0 = 0"]
+FORMULA = "gradient of an empty mean by the formula"
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "names"),
+    [
+        ("ce/index/6x4/f32/mean,ignored=all", 1, [FORMULA, "gradient of an empty mean is NaN"]),
+        ("ce/index/6x4/f32/mean,weight=zeros", 1, [FORMULA, "gradient of an empty mean is 0"]),
+        ("ce/index/6x4/f32/sum,ignored=all", 1, [""]),
+        ("unit/index/6x4/f32/mean,ignored=all", 1, [""]),
+        ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 0, [""]),
+        ("ce/prob/4x5/f32/none,probs=onehot,logits=neginf-row,grad=ones", 0, [""]),
+        ("ce/index/5x5/f32/none,weight=somezero,logits=posinf,grad=ones", 0, [""]),
+        ("ce/index/4x10/f32/sum,weight=somezero,smoothing=0.1,logits=neginf", 0, ZERO),
+        ("ce/index/9x3/f32/none,weight=somezero,logits=neginf-target,grad=ones", 0, ZERO),
+        ("ce/index/6x4/f32/none,logits=nan,ignored=some,grad=ones", 1, [""]),
+    ],
+)
+def test_what_a_page_leaves_open_about_nothing_and_nan(text, step, names):
+    readings = next(iter(expected(text)[1].steps[step].outputs.values())).readings
+    assert [reading.name for reading in readings] == names
+
+
+def test_an_impossible_target_that_is_smoothed_away():
+    text = "ce/index/4x3/f32/none,smoothing=1.0,logits=neginf-target,grad=ones"
+    mixed, literal = expected(text)[1].steps[0].outputs["loss"].readings
+    assert np.isinf(mixed.high).tolist() == [True, False, False, True]
+    np.testing.assert_array_equal(literal.high, np.where(np.isinf(mixed.high), np.nan, mixed.high))
+
+
+def test_a_nan_spreads_to_its_own_loss_only():
+    text = "ce/index/6x4/f32/none,logits=nan-ignored,ignored=some,grad=ones"
+    request, found = expected(text)
+    absent, spread = found.steps[0].outputs["loss"].readings
+    ignored = request.arrays["target"].values < 0
+    np.testing.assert_array_equal(absent.high == 0, ignored)
+    np.testing.assert_array_equal(spread.high, np.where(ignored, np.nan, absent.high))
+
+
+def test_the_two_means_of_page_001():
+    all_, kept = (
+        expected("unit/index/6x4/f32/mean,ignored=some")[1].steps[0].outputs["loss"].readings
+    )
+    assert kept.high == pytest.approx(all_.high * 6 / 4, rel=1e-15)
+
+
 def test_a_step_asks_for_nothing_by_itself():
     assert vars(ExpectedStep()) == {"raises": "no", "outputs": {}}
 

@@ -11,9 +11,21 @@ from conformance.expected.judge import Judgement, judge, show
 from conformance.result import Result
 
 FILE = Path("expected.toml")
-BROKEN = Entry(case="a*", reason="it overflows", link="https://example.org/1", verdicts=("fail",))
-LOOSE = Entry(case="b", reason="it hangs", verdicts=("crash", "timeout"))
-ANY = Entry(case="c", reason="it may")
+BROKEN = Entry(
+    case="a*",
+    reason="it overflows, as every float16 sum does",
+    link="https://example.org/1",
+    verdicts=("fail",),
+)
+LOOSE = Entry(
+    case="ce/index/4x10/f64/mean,weight=mixed,ignored=some",
+    reason="it hangs",
+    verdicts=("crash", "timeout"),
+)
+ANY = Entry(case="c", clause="index.mean.divides-by-target-weights", reason="it may")
+
+
+LONG = "a/case/whose/id/is/longer/than/the/terminal/is/wide"
 
 
 def printed(judgement, limit=2):
@@ -27,6 +39,9 @@ def results(*names):
 
 
 def test_nothing_but_the_expected():
+    assert vars(Judgement()) == {
+        "covered": {}, "unexpected": [], "passes": {}, "unmet": [], "unknown": [], "not_run": [],
+    }  # fmt: skip
     found = Judgement(covered={"a1": BROKEN, "a2": BROKEN})
     assert found.exit_code == 0
     assert printed(found) == ["expected.toml: 2 failures were expected, and nothing else failed"]
@@ -35,7 +50,7 @@ def test_nothing_but_the_expected():
 @pytest.mark.parametrize(
     ("cases", "shown"),
     [
-        (("a1",), ["    passes  a1"]),
+        ((LONG,), [f"    passes  {LONG}"]),
         (("a1", "a2"), ["    passes  a1", "    passes  a2"]),
         (("a1", "a2", "a3"), ["    passes  a1", "    passes  a2", "    ... and 1 more pass"]),
     ],
@@ -45,7 +60,7 @@ def test_unexpected_passes(cases, shown):
     assert found.exit_code == 1
     assert printed(found) == [
         f"unexpected pass  {BROKEN.title}",
-        "    it overflows (https://example.org/1)",
+        "    it overflows, as every float16 sum does (https://example.org/1)",
         *shown,
         f"expected.toml: 0 failures were expected; {len(cases)} unexpected passes",
     ]
@@ -81,6 +96,19 @@ def test_entries_about_nothing_and_about_what_was_not_run():
         "expected.toml: 0 failures were expected; 1 unexpected failures, 1 entries about no case",
     ]
     assert Judgement(not_run=[LOOSE]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "last"), [(Judgement(), "1;32"), (Judgement(passes={BROKEN: results("a")}), "1;31")]
+)
+def test_good_news_is_green_and_bad_news_red(found, last):
+    out = io.StringIO()
+    show(Console(file=out, force_terminal=True, color_system="standard"), found, FILE, 2)
+    lines = out.getvalue().splitlines()
+    assert lines[-1].startswith(f"\x1b[{last}mexpected.toml")
+    if found.passes:
+        assert lines[0].startswith("\x1b[1;31munexpected pass")
+        assert lines[2] == "\x1b[36m    passes  a\x1b[0m"
 
 
 def test_the_first_entry_that_fits_covers_a_failure():

@@ -36,6 +36,7 @@ def test_a_vector_asks_for_what_its_case_asks_for(text):
             assert (output.dtype, output.shape) == (exact.dtype, exact.shape)
             assert [x.name for x in output.readings] == [x.name for x in exact.readings]
             for reading, true in zip(output.readings, exact.readings, strict=True):
+                assert reading.low.shape == reading.high.shape
                 assert not reading.low.any()
                 error = np.abs(reading.high - true.high)
                 assert (error <= exact.allowed)[np.isfinite(true.high)].all()

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from fractions import Fraction
 
 import ml_dtypes
@@ -42,6 +44,11 @@ def test_double_rounding_would_go_wrong_here():
     value = 1 + 2.0**-8 + 2.0**-40
     assert float(round_to(np.float64(value), BF16)) == 1 + 2.0**-7
     assert float(np.float32(value).astype(BF16)) == 1.0
+    # Just below the midpoint, and at one, where the even number is the one above.
+    assert float(round_to(np.float64(1 + 2.0**-8 - 2.0**-40), BF16)) == 1.0
+    assert float(round_to(np.float64(1 + 2.0**-8), BF16)) == 1.0
+    assert float(round_to(np.float64(1 + 3 * 2.0**-8), BF16)) == 1 + 2.0**-6
+    assert float(round_to(np.float64(1 + 3 * 2.0**-8 - 2.0**-40), BF16)) == 1 + 2.0**-7
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", BF16])
@@ -75,6 +82,13 @@ def test_a_floating_dtype_is_known_by_name_and_in_any_byte_order(name):
         assert native(dtype.newbyteorder(">")) == dtype
         assert native(dtype.newbyteorder(">")).isnative
     assert round_to(np.float64(0.1), dtype).dtype == dtype
+
+
+def test_bfloat16_is_found_by_name_where_nothing_has_imported_it():
+    code = "from crossent_spec.dtypes import floating_dtype; "
+    code += "print(floating_dtype('bfloat16', 'x', ValueError))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "bfloat16\n"
 
 
 @pytest.mark.parametrize("kind", "?cmMOSUV")

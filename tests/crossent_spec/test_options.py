@@ -14,6 +14,16 @@ DTYPES = {
 }
 
 
+def test_defaults():
+    assert vars(Options()) == {
+        "allow_retain_graph": False,
+        "batch_chunk_size": None,
+        "chunking_method": "auto",
+        "acc_policy": "auto",
+        "acc_dtype": None,
+    }
+
+
 @pytest.mark.parametrize(
     "given",
     [
