@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
+from .indexed import indexed
 from .lanes import lanes
 from .memory import read_only
 from .rows import rows
@@ -123,10 +124,17 @@ def evaluate(
     writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
     samples = Samples((logits, probabilities), writing, DOUBLE if wide else SINGLE, mult)
     kernel = rows if samples.in_rows else lanes
+    common = samples.in_rows and terms.y is not None and terms.base is None and not wide
     flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))
     left = np.zeros(losses.size, np.bool_)
 
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
+        if common and views[0].dtype == SINGLE:
+            indexed(
+                begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w,
+                losses.reshape(-1), left, flat_scale, *views[6:],
+            )  # fmt: skip
+            return left[begin:end] if left[begin:end].any() else None
         kernel(
             begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6], terms.base,
             terms.base_sum, terms.w, terms.sharp, terms.uniform, losses.reshape(-1), left,
