@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
+from .few import short_rows, side_by_side
 from .indexed import indexed
 from .lanes import lanes
 from .memory import read_only
 from .rows import rows
-from .samples import Samples, Views, runs_of
+from .samples import FEW_CLASSES, Samples, Views, runs_of
 from .sums import compensated, gathered
 
 Array = NDArray[Any]
@@ -22,6 +23,8 @@ Float = NDArray[np.float64]
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 NOTHING = read_only(np.empty(0))
+#: Fewer classes than this are evaluated of several samples at once.
+SHORT = 256
 #: Parts of a batch whose sums over samples are added in order, however many threads there are.
 GROUPS = 16
 
@@ -122,15 +125,21 @@ def evaluate(
         or any(array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities))
     )
     writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
-    samples = Samples((logits, probabilities), writing, DOUBLE if wide else SINGLE, mult)
+    common = not wide and terms.y is not None and terms.base is None
+    samples = Samples(
+        (logits, probabilities), writing, DOUBLE if wide else SINGLE, mult,
+        few=1 if common else FEW_CLASSES,
+    )  # fmt: skip
+    of_common = side_by_side
+    if samples.in_rows:
+        of_common = short_rows if samples.classes < SHORT else indexed
     kernel = rows if samples.in_rows else lanes
-    common = samples.in_rows and terms.y is not None and terms.base is None and not wide
-    flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))
+    flat_scale = NOTHING if scale is None else _scales(scale)
     left = np.zeros(losses.size, np.bool_)
 
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
         if common and views[0].dtype == SINGLE:
-            indexed(
+            of_common(
                 begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w,
                 losses.reshape(-1), left, flat_scale, *views[6:],
             )  # fmt: skip
@@ -153,6 +162,13 @@ def evaluate(
         for begin in range(first, last, widened.at_once):
             widened.part(begin, min(begin + widened.at_once, last), part)
     return Results(losses, gradient)
+
+
+def _scales(scale: Float) -> Float:
+    """Return the scales of the samples in a row; but one if it is the same for all."""
+    if not any(scale.strides):
+        scale = scale[:1, :1]
+    return read_only(scale.reshape(-1))
 
 
 def target_and_weight(

@@ -9,6 +9,7 @@ the cache if it is not there anyway.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -176,15 +177,33 @@ def gradients(e: Any, e_at: Any, n: Any, high: Any, low: Any, out: Any, to: Any)
 
 @kernel()
 def scaled(
-    x: Any, at: Any, n: Any, e: Any, e_at: Any, factor: Any, s: Any, out: Any, to: Any
+    x: Any,
+    at: Any,
+    along: Any,
+    n: Any,
+    m: Any,
+    e: Any,
+    e_at: Any,
+    e_along: Any,
+    factor: Any,
+    unit: Any,
+    s: Any,
+    out: Any,
+    to: Any,
+    out_along: Any,
 ) -> None:
-    """Gradient of a row but for its target, where s·factor has no place in float32."""
+    """Gradient of a sample but for its target, where s·factor has no place in float32.
+
+    What is too little for float32 may count beside a vast s, and of an infinite s everything makes
+    infinity but nothing.
+    """
     for i in range(n):
-        share = np.float64(e[e_at + i]) * factor
-        if share == 0.0 and factor > 0.0 and x[at + i] > LOWEST:
-            # Not nothing, but too little for float32: of an infinite s it makes infinity.
-            share = LEAST_OF_ALL
-        out[to + i] = share * s
+        share = np.float64(e[e_at + i * e_along]) * factor
+        logit = x[at + i * along]
+        if share == 0.0 and factor > 0.0 and logit > LOWEST:
+            share = factor * unit * math.exp(np.float64(logit) - np.float64(m))
+            share = max(share, LEAST_OF_ALL)
+        out[to + i * out_along] = share * s
 
 
 @kernel()
@@ -271,7 +290,7 @@ def indexed(
             weight, target = w[y[n]], np.float64(x[at + y[n]])
             losses[n] = weight * (top - target) + weight * log1p(rest, m)
             if fused:
-                s, factor = scale[n], weight / (unit * (1.0 + rest))
+                s, factor = scale[n if scale.size > 1 else 0], weight / (unit * (1.0 + rest))
                 if target == top:
                     at_target = -s * (weight * (rest / (1.0 + rest)))
                 else:
@@ -287,7 +306,7 @@ def indexed(
                         pending = n
                         before, e_at = e_at, before
                 else:
-                    scaled(x, at, classes, e, e_at, factor, s, out, to)
+                    scaled(x, at, 1, classes, m, e, e_at, 1, factor, unit, s, out, to, 1)
                     out[to + y[n]] = at_target
         m = next_m
         n = after

@@ -47,6 +47,8 @@ class Samples:
     in_rows
         Whether kernels take one sample at a time, its classes side by side, or samples side by
         side; by default whichever suits the arrays.
+    few
+        Fewer classes than this suit kernels better that take samples side by side.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Samples:
         working: np.dtype[Any],
         mult: float = 1.0,
         in_rows: bool | None = None,
+        few: int = FEW_CLASSES,
     ) -> None:
         assert reading[0] is not None
         self.batch, self.classes, self.positions = reading[0].shape
@@ -74,7 +77,7 @@ class Samples:
             assert arrays[0] is not None
             _, class_step, step = arrays[0].steps
             side_by_side = step == 1 and class_step != 1 and self.positions >= LANES
-            in_rows = self.classes >= FEW_CLASSES and not side_by_side
+            in_rows = self.classes >= few and not side_by_side
         self.in_rows = in_rows
         self.direct = [array is not None and self._is_direct(array) for array in arrays]
 

@@ -26,8 +26,8 @@ LANES = 64
 #: Elements of a cache line.
 LINE = 16
 
-LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 INDEX, SMALL = ir.IntType(64), ir.IntType(32)
+LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: SMALL}
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -47,21 +47,22 @@ class _VectorModel(PrimitiveModel):  # type: ignore[misc]
 SINGLE, DOUBLE = Vector(types.float32), Vector(types.float64)
 
 
-def splat(builder: Any, number: Any) -> Any:
+def splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
     """Return code for a vector of one number."""
-    nothing = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
     one = builder.insert_element(nothing, number, SMALL(0))
-    zeros = ir.Constant(ir.VectorType(SMALL, LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(SMALL, lanes), [0] * lanes)
     return builder.shuffle_vector(one, one, zeros)
 
 
-def _call(builder: Any, name: str, result: Any, arguments: Any, **flags: Any) -> Any:
+def call_llvm(builder: Any, name: str, result: Any, arguments: Any, **flags: Any) -> Any:
     """Call a function of LLVM, named with the type of its vectors."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(get_or_insert_function(builder.module, kind, name), arguments, **flags)
 
 
-def _name(vector: Any) -> str:
+def name_of(vector: Any) -> str:
+    """Return what LLVM calls a type of vectors."""
     return f"v{vector.count}{'f32' if vector.element == ir.FloatType() else 'f64'}"
 
 
@@ -121,10 +122,10 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-def _first(builder: Any, count: Any) -> Any:
+def first_lanes(builder: Any, count: Any, lanes: int = LANES) -> Any:
     """Return code for a mask of the first lanes."""
-    numbers = ir.Constant(ir.VectorType(INDEX, LANES), list(range(LANES)))
-    return builder.icmp_unsigned("<", numbers, splat(builder, count))
+    numbers = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
+    return builder.icmp_unsigned("<", numbers, splat(builder, count, lanes))
 
 
 @intrinsic
@@ -144,10 +145,10 @@ def load_first(_context: Any, array: Any, index: Any, count: Any, other: Any) ->
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments[:2])
-        mask, rest = _first(builder, arguments[2]), splat(builder, arguments[3])
+        mask, rest = first_lanes(builder, arguments[2]), splat(builder, arguments[3])
         size = SMALL(array.dtype.bitwidth // 8)
-        name = f"llvm.masked.load.{_name(rest.type)}.p0"
-        return _call(builder, name, rest.type, [address, size, mask, rest])
+        name = f"llvm.masked.load.{name_of(rest.type)}.p0"
+        return call_llvm(builder, name, rest.type, [address, size, mask, rest])
 
     return Vector(array.dtype)(array, types.uint64, types.uint64, array.dtype), code
 
@@ -170,10 +171,10 @@ def store_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) 
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments[:2])
-        mask, values = _first(builder, arguments[2]), arguments[3]
+        mask, values = first_lanes(builder, arguments[2]), arguments[3]
         size = SMALL(array.dtype.bitwidth // 8)
-        name = f"llvm.masked.store.{_name(values.type)}.p0"
-        _call(builder, name, ir.VoidType(), [values, address, size, mask])
+        name = f"llvm.masked.store.{name_of(values.type)}.p0"
+        call_llvm(builder, name, ir.VoidType(), [values, address, size, mask])
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, types.uint64, vector), code
@@ -225,7 +226,8 @@ def at_least(_context: Any, x: Any, low: Any) -> Any:
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         value, least = arguments
-        least = splat(builder, least) if isinstance(x, Vector) else least
+        if isinstance(x, Vector) and not isinstance(low, Vector):
+            least = splat(builder, least)
         return builder.select(builder.fcmp_ordered("<", value, least), least, value)
 
     return x(x, low), code
@@ -242,13 +244,13 @@ def power_of_two(_context: Any, shifted: Any, bias: Any) -> Any:
         value, added = arguments
         bits = SMALL
         if isinstance(shifted, Vector):
-            bits, added = ir.VectorType(SMALL, LANES), splat(builder, added)
+            bits = ir.VectorType(SMALL, LANES)
+            added = added if isinstance(bias, Vector) else splat(builder, added)
         exponent = builder.add(builder.bitcast(value, bits), added)
         place = ir.Constant(bits, [23] * LANES if isinstance(shifted, Vector) else 23)
         return builder.bitcast(builder.shl(exponent, place), value.type)
 
-    good = shifted in (types.float32, SINGLE) and bias == types.uint32
-    return (shifted(shifted, bias), code) if good else None
+    return shifted(shifted, bias), code
 
 
 @intrinsic
@@ -257,8 +259,8 @@ def larger_of(_context: Any, a: Any, b: Any) -> Any:
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         kind = arguments[0].type
-        return _call(
-            builder, f"llvm.maxnum.{_name(kind)}", kind, arguments, fastmath=("nnan", "nsz")
+        return call_llvm(
+            builder, f"llvm.maxnum.{name_of(kind)}", kind, arguments, fastmath=("nnan", "nsz")
         )
 
     return a(a, b), code
@@ -270,8 +272,8 @@ def largest(_context: Any, vector: Any) -> Any:
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         kind = arguments[0].type
-        return _call(
-            builder, f"llvm.vector.reduce.fmax.{_name(kind)}", kind.element, arguments,
+        return call_llvm(
+            builder, f"llvm.vector.reduce.fmax.{name_of(kind)}", kind.element, arguments,
             fastmath=("nnan", "nsz"),
         )  # fmt: skip
 
