@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import A, HIGH, LOW, M, TOTAL, UNIT, corrected, found
+from .blocks import HIGH, LOW, TOTAL, UNIT, A, M, corrected, found
 from .compiling import kernel
 from .exponential import exp_single
 from .fours import (
