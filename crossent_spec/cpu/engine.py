@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
-from .few import short_rows, side_by_side
+from .few import ROWS_AT_ONCE, WIDTH, short_rows, side_by_side
 from .indexed import indexed
 from .lanes import lanes
 from .memory import read_only
@@ -130,26 +130,29 @@ def evaluate(
         (logits, probabilities), writing, DOUBLE if wide else SINGLE, mult,
         few=1 if common else FEW_CLASSES,
     )  # fmt: skip
-    of_common = side_by_side
+    kernel, samples.cut = (rows, 1) if samples.in_rows else (lanes, 0)
+    of_common, cut = side_by_side, WIDTH
     if samples.in_rows:
-        of_common = short_rows if samples.classes < SHORT else indexed
-    kernel = rows if samples.in_rows else lanes
+        of_common, cut = (short_rows, ROWS_AT_ONCE) if samples.classes < SHORT else (indexed, 1)
+    if common:
+        samples.cut = cut
+    flat_losses = losses.reshape(-1)
     flat_scale = NOTHING if scale is None else _scales(scale)
     left = np.zeros(losses.size, np.bool_)
 
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
         if common and views[0].dtype == SINGLE:
             of_common(
-                begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w,
-                losses.reshape(-1), left, flat_scale, *views[6:],
+                begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w, flat_losses,
+                left, flat_scale, *views[6:],
             )  # fmt: skip
-            return left[begin:end] if left[begin:end].any() else None
-        kernel(
-            begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6], terms.base,
-            terms.base_sum, terms.w, terms.sharp, terms.uniform, losses.reshape(-1), left,
-            flat_scale, *views[6:],
-        )  # fmt: skip
-        return left[begin:end] if left[begin:end].any() else None
+        else:
+            kernel(
+                begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6],
+                terms.base, terms.base_sum, terms.w, terms.sharp, terms.uniform, flat_losses, left,
+                flat_scale, *views[6:],
+            )  # fmt: skip
+        return left[begin:end] if samples.moves and left[begin:end].any() else None
 
     samples.run(part)
     if not left.any():

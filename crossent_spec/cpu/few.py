@@ -44,9 +44,18 @@ from .vectors import (
 
 #: Elements of a block.
 BLOCK = 1 << 12
-#: Most samples of a block, of either layout.
+#: Most samples of a block of either layout.  All blocks' numbers of samples are powers of two, so
+#: that the blocks are the same wherever a multiple of this is cut off.
 ROWS_AT_ONCE, WIDTH = 128, 256
 FULL, NEXT = np.uint64(LANES), np.uint64(LINE)
+
+
+@kernel()
+def samples_of_block(elements: Any, least: Any, most: Any) -> Any:
+    """Samples of a block whose samples take so many elements of memory."""
+    while most > least and most * elements > BLOCK:
+        most //= 2
+    return most
 
 
 @kernel()
@@ -149,7 +158,7 @@ def short_rows(
     """
     fused = scale.size > 0
     pitch = -(-classes // LINE) * LINE
-    width = max(2 * ROWS, min(ROWS_AT_ONCE, BLOCK // pitch // ROWS * ROWS))
+    width = samples_of_block(pitch, 2 * ROWS, ROWS_AT_ONCE)
     e = np.empty(width * pitch, x.dtype)
     single, double = np.empty((6, width), x.dtype), np.empty((6, width))
     b = np.empty(width, np.uint32)
@@ -284,7 +293,7 @@ def side_by_side(
     The parameters are those of :func:`.lanes.lanes`.
     """
     fused = scale.size > 0
-    width = max(LANES, min(WIDTH, BLOCK // classes // LANES * LANES))
+    width = samples_of_block(classes, LANES, WIDTH)
     e = np.empty(width * classes, x.dtype)
     single, double = np.empty((6, width), x.dtype), np.empty((6, width))
     b = np.empty(width, np.uint32)
