@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
+from .few import ROWS_AT_ONCE, WIDTH, short_rows, side_by_side
+from .indexed import indexed
 from .lanes import lanes
 from .memory import read_only
 from .rows import rows
-from .samples import Samples, Views, runs_of
+from .samples import FEW_CLASSES, Samples, Views, runs_of
 from .sums import compensated, gathered
 
 Array = NDArray[Any]
@@ -21,6 +23,8 @@ Float = NDArray[np.float64]
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 NOTHING = read_only(np.empty(0))
+#: Fewer classes than this are evaluated of several samples at once.
+SHORT = 256
 #: Parts of a batch whose sums over samples are added in order, however many threads there are.
 GROUPS = 16
 
@@ -124,18 +128,34 @@ def evaluate(
         or any(array is not None and array.dtype.itemsize == 8 for array in (logits, probabilities))
     )
     writing = None if gradient is None else to_classes_in_middle(gradient, problem.logits_shape)
-    samples = Samples((logits, probabilities), writing, DOUBLE if wide else SINGLE, mult)
-    kernel = rows if samples.in_rows else lanes
-    flat_scale = NOTHING if scale is None else read_only(scale.reshape(-1))
+    common = not wide and terms.y is not None and terms.base is None
+    samples = Samples(
+        (logits, probabilities), writing, DOUBLE if wide else SINGLE, mult,
+        few=1 if common else FEW_CLASSES,
+    )  # fmt: skip
+    kernel, samples.cut = (rows, 1) if samples.in_rows else (lanes, 0)
+    of_common, cut = side_by_side, WIDTH
+    if samples.in_rows:
+        of_common, cut = (short_rows, ROWS_AT_ONCE) if samples.classes < SHORT else (indexed, 1)
+    if common:
+        samples.cut = cut
+    flat_losses = losses.reshape(-1)
+    flat_scale = NOTHING if scale is None else _scales(scale)
     left = np.zeros(losses.size, np.bool_)
 
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
-        kernel(
-            begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6], terms.base,
-            terms.base_sum, terms.w, terms.sharp, terms.uniform, losses.reshape(-1), left,
-            flat_scale, *views[6:],
-        )  # fmt: skip
-        return left[begin:end] if left[begin:end].any() else None
+        if common and views[0].dtype == SINGLE:
+            of_common(
+                begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w, flat_losses,
+                left, flat_scale, *views[6:],
+            )  # fmt: skip
+        else:
+            kernel(
+                begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6],
+                terms.base, terms.base_sum, terms.w, terms.sharp, terms.uniform, flat_losses, left,
+                flat_scale, *views[6:],
+            )  # fmt: skip
+        return left[begin:end] if samples.moves and left[begin:end].any() else None
 
     samples.run(part)
     if not left.any():
@@ -148,6 +168,13 @@ def evaluate(
         for begin in range(first, last, widened.at_once):
             widened.part(begin, min(begin + widened.at_once, last), part)
     return Results(losses, gradient)
+
+
+def _scales(scale: Float) -> Float:
+    """Return the scales of the samples in a row; but one if it is the same for all."""
+    if not any(scale.strides):
+        scale = scale[:1, :1]
+    return read_only(scale.reshape(-1))
 
 
 def target_and_weight(

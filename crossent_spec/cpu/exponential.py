@@ -19,7 +19,8 @@ from numba import types
 from numba.extending import overload
 
 from .compiling import kernel
-from .numbers import bits32, bits64, from_bits32, from_bits64
+from .numbers import bits32, bits64, from_bits64
+from .vectors import at_least, power_of_two
 
 # relative error at most 2^-27.76
 SINGLE = (
@@ -62,9 +63,9 @@ SMALLEST = -708.0
 def exp_single(x: Any, low: Any, bias: Any) -> Any:
     """exp(x)·2^−K to 0.75 ulps of float32 in the reduced range; NaN for NaN and for +inf.
 
-    Zero where it would be less than the smallest normal float32.
+    Zero where it would be less than the smallest normal float32.  Of a number or a vector.
     """
-    x = low if x < low else x
+    x = at_least(x, low)
     shifted = x * INVERSE32 + ROUNDER32
     n = shifted - ROUNDER32
     r = (x - n * HIGH32) - n * LOW32
@@ -72,7 +73,7 @@ def exp_single(x: Any, low: Any, bias: Any) -> Any:
     one = np.float32(1.0)
     p = one + r * (one + r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * c6)))))
     # A product, unlike a sum of exponents, leaves NaN a NaN and makes an exponent of 0 a zero.
-    return p * from_bits32(np.uint32(np.uint32(bits32(shifted) + bias) << np.uint32(23)))
+    return p * power_of_two(shifted, bias)
 
 
 @kernel()

@@ -155,7 +155,7 @@ def finish(
     weights: Any,
     unit: Any,
     total: Any,
-    scale: Any,
+    s: Any,
     losses: Any,
     factor: Any,
     own_e: Any,
@@ -167,15 +167,14 @@ def finish(
     for lane in range(count):
         value = below[lane] + weights[lane] * log1p(total[lane], m[lane])
         losses[at + lane] = value if keep[at + lane] else 0.0
-    if scale.size > 0:
+    if s.size > 0:
         for lane in range(count):
             rest = total[lane]
-            s = scale[at + lane]
-            f = s * weights[lane] / (unit[lane] * (1.0 + rest))
+            f = weights[lane] / (unit[lane] * (1.0 + rest))
             factor[lane] = f
-            of_peak = s * beside[lane] - f * unit[lane] * rest
-            other = own_e[lane] * f - s * (weights[lane] - beside[lane])
-            below[lane] = of_peak if peaked[lane] else other
+            of_peak = beside[lane] - f * unit[lane] * rest
+            other = own_e[lane] * f - (weights[lane] - beside[lane])
+            below[lane] = s[lane] * (of_peak if peaked[lane] else other)
 
 
 @kernel()
@@ -183,8 +182,7 @@ def gradients(
     e: Any,
     count: Any,
     factor: Any,
-    scale: Any,
-    at: Any,
+    s: Any,
     base: Any,
     q: Any,
     q_start: Any,
@@ -196,8 +194,8 @@ def gradients(
     out_start: Any,
     out_step: Any,
 ) -> None:
-    """Gradients of a block: exponential·factor − s·a_c, rounded once."""
-    at, count = np.uint64(at), np.uint64(count)
+    """Gradients of a block: s·(exponential·factor − a_c), rounded once."""
+    count = np.uint64(count)
     for c in range(w.size):
         e_at = np.uint64(c) * count
         to = np.uint64(out_start) + np.uint64(c) * np.uint64(out_step)
@@ -205,16 +203,14 @@ def gradients(
             q_at = np.uint64(q_start) + np.uint64(c) * np.uint64(q_step)
             for lane in range(count):
                 share = w[c] * (sharp * np.float64(q[q_at + lane]) + uniform)
-                g = np.float64(e[e_at + lane]) * factor[lane]
-                out[to + lane] = g - scale[at + lane] * share
+                out[to + lane] = s[lane] * (np.float64(e[e_at + lane]) * factor[lane] - share)
         elif base is not None:
             share = base[c]
             for lane in range(count):
-                g = np.float64(e[e_at + lane]) * factor[lane]
-                out[to + lane] = g - scale[at + lane] * share
+                out[to + lane] = s[lane] * (np.float64(e[e_at + lane]) * factor[lane] - share)
         else:
             for lane in range(count):
-                out[to + lane] = np.float64(e[e_at + lane]) * factor[lane]
+                out[to + lane] = s[lane] * (np.float64(e[e_at + lane]) * factor[lane])
 
 
 @kernel()
@@ -260,6 +256,7 @@ def lanes(
     unit, factor = np.empty(width), np.empty(width)
     own_e, beside = np.empty(width), np.empty(width)
     peaked = np.empty(width, np.bool_)
+    s = np.empty(width if fused else 0)
     for at in range(begin, end, width):
         count = min(width, end - at)
         first = x_start + at - begin
@@ -291,14 +288,17 @@ def lanes(
                 x, first, x_step, at, count, m, e, y, w, base, sharp, below, weights, own_e,
                 beside, peaked,
             )  # fmt: skip
+        if fused:
+            for lane in range(count):
+                s[lane] = scale[at + lane if scale.size > 1 else 0]
         finish(
-            at, count, m, keep, below, weights, unit, total, scale, losses, factor, own_e, beside,
+            at, count, m, keep, below, weights, unit, total, s, losses, factor, own_e, beside,
             peaked,
         )  # fmt: skip
         if not fused:
             continue
         gradients(
-            e, count, factor, scale, at, base, q, q_first, q_step, w, sharp, uniform, out, to,
+            e, count, factor, s, base, q, q_first, q_step, w, sharp, uniform, out, to,
             out_step,
         )  # fmt: skip
         for lane in range(count):

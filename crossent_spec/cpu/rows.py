@@ -121,15 +121,18 @@ def gradients(
     out: Any,
     out_at: Any,
 ) -> None:
-    """Gradient of a row: exponential·factor − s·a_c, rounded once."""
+    """Gradient of a row: s·(exponential·factor − a_c), rounded once.
+
+    An infinite s is multiplied last, with what is not infinite.
+    """
     q_at, out_at = np.uint64(q_at), np.uint64(out_at)
     for i in range(np.uint64(n)):
         g = np.float64(e[i]) * factor
         if q is not None:
-            g -= s * (w[i] * (sharp * np.float64(q[q_at + i]) + uniform))
+            g -= w[i] * (sharp * np.float64(q[q_at + i]) + uniform)
         if base is not None:
-            g -= s * base[i]
-        out[out_at + i] = g
+            g -= base[i]
+        out[out_at + i] = s * g
 
 
 @kernel()
@@ -175,7 +178,7 @@ def rows(
     left
         Becomes true for samples that this working type cannot do, which are left as they are.
     scale
-        ∂result/∂l_n; empty for the losses alone.
+        ∂result/∂l_n, one for every sample or one for all; empty for the losses alone.
     """
     fused = scale.size > 0
     block = BLOCK if classes >= LONG else classes
@@ -228,15 +231,15 @@ def rows(
             weights += spike
         losses[n] = below + weights * math.log1p(rest)
         if fused:
-            s = scale[n]
-            factor = s * weights / (unit * (1.0 + rest))
+            s = scale[n if scale.size > 1 else 0]
+            factor = weights / (unit * (1.0 + rest))
             at_target = 0.0
             if y is not None:
                 beside = 0.0 if base is None else base_sum - base[y[n]]
                 if target == top:
                     at_target = s * (beside - weights * (rest / (1.0 + rest)))
                 else:
-                    at_target = np.float64(e[y[n]]) * factor - s * (weights - beside)
+                    at_target = s * (np.float64(e[y[n]]) * factor - (weights - beside))
             gradients(e, classes, factor, s, base, q, q_at, w, sharp, uniform, out, to)
             if y is not None:
                 out[to + y[n]] = at_target

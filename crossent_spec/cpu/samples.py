@@ -21,6 +21,8 @@ Evaluate = Callable[[int, int, Views, int], NDArray[np.bool_] | None]
 
 #: Elements that one thread takes at a time, and that it copies at a time.
 PART, CACHED = 1 << 18, 1 << 16
+#: Where samples may be cut anywhere: parts for each thread, and fewest and most elements of one.
+SHARES, SMALLEST, LARGEST = 4, 1 << 16, 1 << 20
 #: Fewer classes than this fill no vector well; lanes go along the samples.
 FEW_CLASSES = 64
 #: Samples are taken side by side in multiples of this, and where they lie from RUN of them on.
@@ -47,7 +49,16 @@ class Samples:
     in_rows
         Whether kernels take one sample at a time, its classes side by side, or samples side by
         side; by default whichever suits the arrays.
+    few
+        Fewer classes than this suit kernels better that take samples side by side.
+
+    Attributes
+    ----------
+    cut
+        At multiples of how many samples a cut changes no result; 0 if only the usual cuts will do.
     """
+
+    cut = 0
 
     def __init__(
         self,
@@ -56,6 +67,7 @@ class Samples:
         working: np.dtype[Any],
         mult: float = 1.0,
         in_rows: bool | None = None,
+        few: int = FEW_CLASSES,
     ) -> None:
         assert reading[0] is not None
         self.batch, self.classes, self.positions = reading[0].shape
@@ -74,9 +86,10 @@ class Samples:
             assert arrays[0] is not None
             _, class_step, step = arrays[0].steps
             side_by_side = step == 1 and class_step != 1 and self.positions >= LANES
-            in_rows = self.classes >= FEW_CLASSES and not side_by_side
+            in_rows = self.classes >= few and not side_by_side
         self.in_rows = in_rows
         self.direct = [array is not None and self._is_direct(array) for array in arrays]
+        self.moves = any(array and not d for array, d in zip(arrays, self.direct, strict=True))
 
     def _is_direct(self, array: Flat) -> bool:
         if array.memory.dtype != self.working or self.mult != 1.0:
@@ -91,13 +104,17 @@ class Samples:
         other = copy.copy(self)
         other.working = np.dtype(np.float64)
         other.direct = [False] * len(self.arrays)
+        other.moves = True
         return other
 
     @property
     def at_once(self) -> int:
         """How many samples make a part."""
-        all_direct = all(d for d, array in zip(self.direct, self.arrays, strict=True) if array)
-        samples = (PART if all_direct else CACHED) // self.classes
+        if self.cut and not self.moves:
+            share = self.batch * self.positions * self.classes // (SHARES * threads.thread_count())
+            samples = min(max(share, SMALLEST), LARGEST) // self.classes
+            return max(samples // self.cut, 1) * self.cut
+        samples = (CACHED if self.moves else PART) // self.classes
         return max(samples, 1) if self.in_rows else max(samples // LANES * LANES, LANES)
 
     def run(self, evaluate: Evaluate, groups: int = 0) -> None:
@@ -130,8 +147,28 @@ class Samples:
             together = max(1, PART // (samples * self.classes))
             threads.in_parts(lambda first, last: take(first, last, 0), parts, together)
 
+    def _view(self, array: Flat, begin: int) -> Views:
+        """Return memory, start and step of an array that is read or written where it lies."""
+        item, position = divmod(begin, self.positions)
+        start = array.start + item * array.steps[0] + position * array.steps[2]
+        return [array.memory, start, array.steps[2 if self.in_rows else 1]]
+
+    def _views(self, begin: int) -> Views:
+        """Return the views of arrays none of which is copied."""
+        nothing = np.empty(0, self.working)
+        views: Views = []
+        for number, array in enumerate(self.arrays):
+            if array is not None:
+                views += self._view(array, begin)
+            else:
+                views += [nothing if number == len(self.arrays) - 1 else None, 0, 0]
+        return views
+
     def part(self, begin: int, end: int, evaluate: Evaluate, group: int = 0) -> None:
         """Evaluate the samples from ``begin`` to ``end``."""
+        if not self.moves:
+            evaluate(begin, end, self._views(begin), group)
+            return
         size = (end - begin) * self.classes
         layout = (self.classes, 1) if self.in_rows else (1, end - begin)
         steps = (self.positions * layout[0], layout[1], layout[0])
@@ -143,9 +180,7 @@ class Samples:
             if array is None:
                 views += [held[:0] if number == written else None, 0, 0]
             elif direct:
-                item, position = divmod(begin, self.positions)
-                start = array.start + item * array.steps[0] + position * array.steps[2]
-                views += [array.memory, start, array.steps[2 if self.in_rows else 1]]
+                views += self._view(array, begin)
             else:
                 if number != written:
                     move(

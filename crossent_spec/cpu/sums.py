@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
-
-LANES = 16
+from .vectors import LANES, load, repeated, store
 
 
 @kernel()
 def compensated(values: Any) -> Any:
     """Σ values, the rounding errors of every addition summed beside (Neumaier, 1974), in lanes."""
-    high = np.zeros(LANES)
-    low = np.zeros(LANES)
-    whole = values.size - values.size % LANES
-    for begin in range(0, whole, LANES):
-        for lane in range(LANES):
-            a = high[lane]
-            b = values[begin + lane]
-            total = a + b
-            part = total - a
-            low[lane] += (a - (total - part)) + (b - part)
-            high[lane] = total
+    n = np.uint64(values.size)
+    full = n & ~np.uint64(LANES - 1)
+    highs, lows = repeated(0.0), repeated(0.0)
+    for i in range(np.uint64(0), full, np.uint64(LANES)):
+        b = load(values, i)
+        sums = highs + b
+        part = sums - highs
+        lows = lows + ((highs - (sums - part)) + (b - part))
+        highs = sums
+    high, low = np.empty(LANES), np.empty(LANES)
+    store(high, np.uint64(0), highs)
+    store(low, np.uint64(0), lows)
     total = 0.0
     rest = 0.0
-    for i in range(LANES + values.size - whole):
-        b = high[i] if i < LANES else values[whole + i - LANES]
+    for i in range(np.uint64(LANES) + n - full):
+        b = high[i] if i < LANES else values[full + i - np.uint64(LANES)]
         rest += low[i] if i < LANES else 0.0
         a = total
         total = a + b

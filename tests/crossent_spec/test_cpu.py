@@ -242,6 +242,52 @@ def test_special_values_as_the_formulas_have_them(name, layout, classes):
     np.testing.assert_allclose(grads.input.astype(float), gradient, rtol=2 * eps, atol=eps)
 
 
+@pytest.mark.parametrize("name", ["f4", "f8", "b2"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [4, 300, 5000])
+@pytest.mark.parametrize("mode", ["plain", "weighted", "smoothed", "probabilities"])
+def test_an_infinite_or_huge_gradient_of_the_loss(name, layout, classes, mode):
+    dtype = DTYPES[name]
+    rng = np.random.default_rng(3)
+    x, y = problem(12, (70, classes), dtype)
+    x[:, 0] = -150  # of which float32 has no exponential beside the others
+    target, smoothing, w = y, 0.0, None
+    if mode == "weighted":
+        w = rng.uniform(1, 2, classes).astype(dtype)
+    elif mode == "smoothed":
+        smoothing = 0.1
+    elif mode == "probabilities":
+        target = rng.uniform(0.5, 1, x.shape).astype(dtype)
+    # The last two: beyond float32 but finite, and beyond float64 as soon as it is multiplied.
+    g = np.resize([np.inf, -np.inf, 1.0, 1e42, 1.7e308], 70)
+    x = np.asarray(x, order=layout)
+    grads = cs.cross_entropy_value_and_grad(
+        x, target, w, reduction="none", label_smoothing=smoothing, grad_output=g
+    )[1]
+    dense = target if mode == "probabilities" else None
+    s = formulas.Symbols(
+        x=x.astype(float)[:, :, None], y=None if dense is not None else y[:, None],
+        q=None if dense is None else dense.astype(float)[:, :, None],
+        w=np.ones(classes) if w is None else w.astype(float), keep=np.ones((70, 1), bool),
+        epsilon=smoothing, reduction="none",
+    )  # fmt: skip
+    with np.errstate(all="ignore"):
+        expected = formulas.gradients(s, g[:, None], "x").x[:, :, 0]
+        rounded = expected.astype(dtype).astype(float)
+        got = grads.input.astype(float)
+        # Relative to the terms, which may cancel.
+        p = np.exp(formulas.log_softmax(s.x)) * formulas.coefficients(s).sum(1, keepdims=True)
+        terms = (p + formulas.coefficients(s))[:, :, 0]
+        off = np.abs(got / g[:, None] - expected / g[:, None]) / (
+            terms + float(ml_dtypes.finfo(dtype).tiny)
+        )
+    finite = np.isfinite(rounded)
+    np.testing.assert_array_equal(got[~finite], rounded[~finite])
+    assert not finite[:2].any()
+    # In float64 the reference, the exponential of a logarithm, is not more exact itself.
+    assert off[finite].max() <= (300 if name == "f8" else 8) * float(ml_dtypes.finfo(dtype).eps)
+
+
 def test_sums_of_many_samples_are_exact():
     import math
 

@@ -1,0 +1,183 @@
+"""What is found of every sample of a block, in lanes along the samples.
+
+For class indices without smoothing in float32; see :mod:`.few`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .compiling import kernel
+from .indexed import LEAST, MOST, scaled
+from .lanes import beside_the_peak, rests
+from .logarithm import log1p
+from .numbers import rest_limit
+
+# A block's numbers that are found for every sample, in float32 and in float64.
+M, A, HIGH, LOW, TARGET, OWN = range(6)
+TOTAL, UNIT, WEIGHT, SCALE, FACTOR, AT_TARGET = range(6)
+
+
+@kernel()
+def at_targets(
+    x: Any,
+    start: Any,
+    step: Any,
+    along: Any,
+    e: Any,
+    e_step: Any,
+    e_along: Any,
+    y: Any,
+    w: Any,
+    at: Any,
+    count: Any,
+    target: Any,
+    own_e: Any,
+    weight: Any,
+) -> None:
+    """Per sample, logit, exponential and weight of the target's class."""
+    for n in range(np.uint64(count)):
+        c = np.uint64(y[np.uint64(at) + n])
+        target[n] = x[np.uint64(start) + n * np.uint64(step) + c * np.uint64(along)]
+        own_e[n] = e[n * np.uint64(e_step) + c * np.uint64(e_along)]
+        weight[n] = w[c]
+
+
+@kernel()
+def losses_of(
+    at: Any, count: Any, keep: Any, m: Any, target: Any, weight: Any, rest: Any, losses: Any
+) -> None:
+    """Per sample, the loss."""
+    at = np.uint64(at)
+    for n in range(np.uint64(count)):
+        below = np.float64(m[n]) - np.float64(target[n])
+        value = weight[n] * below + weight[n] * log1p(rest[n], m[n])
+        losses[at + n] = value if keep[at + n] else 0.0
+
+
+@kernel()
+def factors(
+    count: Any,
+    m: Any,
+    target: Any,
+    own_e: Any,
+    weight: Any,
+    unit: Any,
+    rest: Any,
+    s: Any,
+    factor: Any,
+    at_target: Any,
+    high: Any,
+    low: Any,
+) -> Any:
+    """Per sample, the exponentials' factor in two parts, and the gradient at the target.
+
+    Tell whether some factor has no place in float32.
+    """
+    odd = False
+    for n in range(np.uint64(count)):
+        f = weight[n] / (unit[n] * (1.0 + rest[n]))
+        of_peak = -(f * unit[n] * rest[n])
+        other = np.float64(own_e[n]) * f - weight[n]
+        at_target[n] = s[n] * (of_peak if target[n] == m[n] else other)
+        factor[n] = f
+        product = s[n] * f
+        part = np.float32(product)
+        high[n] = part
+        low[n] = np.float32(product - np.float64(part))
+        fits = (abs(product) > LEAST) & (abs(product) < MOST)
+        odd |= not (fits | (product == 0.0))
+    return odd
+
+
+@kernel()
+def found(
+    at: Any,
+    count: Any,
+    classes: Any,
+    x: Any,
+    start: Any,
+    step: Any,
+    along: Any,
+    e: Any,
+    e_step: Any,
+    e_along: Any,
+    y: Any,
+    keep: Any,
+    w: Any,
+    losses: Any,
+    scale: Any,
+    b: Any,
+    single: Any,
+    double: Any,
+) -> Any:
+    """All that is found for every sample of a block; tell whether some gradient is odd."""
+    m, a, rest, unit = single[M], single[A], double[TOTAL], double[UNIT]
+    if rests(count, m, a, b, unit, rest):
+        for n in range(count):
+            if rest[n] < rest_limit(m[n]):
+                others, same = beside_the_peak(
+                    x, start + n * step, along, classes, m[n], a[n], b[n]
+                )
+                rest[n] = others / unit[n] + (same - 1)
+    target, own_e, weight = single[TARGET], single[OWN], double[WEIGHT]
+    at_targets(
+        x, start, step, along, e, e_step, e_along, y, w, at, count, target, own_e, weight
+    )  # fmt: skip
+    losses_of(at, count, keep, m, target, weight, rest, losses)
+    if scale.size == 0:
+        return False
+    s = double[SCALE]
+    for n in range(count):
+        s[n] = scale[at + n if scale.size > 1 else 0]
+    odd = factors(
+        count, m, target, own_e, weight, unit, rest, s, double[FACTOR], double[AT_TARGET],
+        single[HIGH], single[LOW],
+    )  # fmt: skip
+    if odd:
+        for n in range(count):
+            product = s[n] * double[FACTOR, n]
+            if not (LEAST < abs(product) < MOST or product == 0.0):
+                scaled(
+                    x, start + n * step, along, classes, m[n], e, n * e_step, e_along,
+                    double[FACTOR, n], unit[n], s[n], e, n * e_step, e_along,
+                )  # fmt: skip
+    return odd
+
+
+@kernel()
+def corrected(
+    at: Any,
+    count: Any,
+    classes: Any,
+    y: Any,
+    keep: Any,
+    e: Any,
+    e_step: Any,
+    e_along: Any,
+    odd: Any,
+    double: Any,
+    out: Any,
+    to: Any,
+    step: Any,
+    along: Any,
+) -> None:
+    """Gradients of a block that are not exponentials times a factor."""
+    if odd:
+        for n in range(count):
+            product = double[SCALE, n] * double[FACTOR, n]
+            if not (LEAST < abs(product) < MOST or product == 0.0):
+                for c in range(classes):
+                    out[to + n * step + c * along] = e[n * e_step + c * e_along]
+    at, at_target, ignored = np.uint64(at), double[AT_TARGET], False
+    for n in range(np.uint64(count)):
+        ignored |= not keep[at + n]
+        place = np.uint64(to) + n * np.uint64(step)
+        out[place + np.uint64(y[at + n]) * np.uint64(along)] = at_target[n]
+    if ignored:
+        for n in range(count):
+            if not keep[at + np.uint64(n)]:
+                for c in range(classes):
+                    out[to + n * step + c * along] = 0.0

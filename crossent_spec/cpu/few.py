@@ -1,0 +1,320 @@
+"""Class indices without smoothing in float32, few classes: a block of samples at a time.
+
+What is to be found of a sample costs as much as its classes do, and is found for many at once.  The
+classes of a sample lie side by side in memory (:func:`short_rows`), or samples do
+(:func:`side_by_side`).  The formulas are those of :mod:`.rows`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .blocks import HIGH, LOW, TOTAL, UNIT, A, M, corrected, found
+from .compiling import kernel
+from .exponential import exp_single
+from .fours import (
+    ROWS,
+    load_rows,
+    load_rows_first,
+    one_each,
+    store_peaks,
+    store_rows,
+    store_rows_first,
+    store_sums,
+)
+from .indexed import LOWEST, VAST
+from .lanes import shifts
+from .numbers import prefetch
+from .vectors import (
+    LANES,
+    LINE,
+    larger_of,
+    load,
+    load_first,
+    repeated,
+    settle,
+    store,
+    store_first,
+    store_past,
+    to_line,
+    wide,
+)
+
+#: Elements of a block.
+BLOCK = 1 << 12
+#: Most samples of a block of either layout.  All blocks' numbers of samples are powers of two, so
+#: that the blocks are the same wherever a multiple of this is cut off.
+ROWS_AT_ONCE, WIDTH = 128, 256
+FULL, NEXT = np.uint64(LANES), np.uint64(LINE)
+
+
+@kernel()
+def samples_of_block(elements: Any, least: Any, most: Any) -> Any:
+    """Samples of a block whose samples take so many elements of memory."""
+    while most > least and most * elements > BLOCK:
+        most //= 2
+    return most
+
+
+@kernel()
+def peaks_of_rows(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> None:
+    """The largest logit of each row."""
+    step, n = np.uint64(step), np.uint64(classes)
+    full = n & ~np.uint64(LINE - 1)
+    for first in range(0, count, ROWS):
+        row = np.uint64(min(first, count - ROWS))
+        at = np.uint64(start) + row * step
+        v = repeated(LOWEST)
+        for i in range(np.uint64(0), full, NEXT):
+            v = larger_of(v, load_rows(x, at + i, step))
+        if full < n:
+            v = larger_of(v, load_rows_first(x, at + full, step, n - full))
+        store_peaks(m, row, v)
+
+
+@kernel()
+def exponentials_of_rows(
+    x: Any, start: Any, step: Any, classes: Any, count: Any, a: Any, b: Any, e: Any, pitch: Any
+) -> None:
+    """The exponentials of each row; zeros where its last line goes on."""
+    step, n, pitch = np.uint64(step), np.uint64(classes), np.uint64(pitch)
+    full = n & ~np.uint64(LINE - 1)
+    for first in range(0, count, ROWS):
+        row = np.uint64(min(first, count - ROWS))
+        at, e_at = np.uint64(start) + row * step, row * pitch
+        low, bias = one_each(a, row), one_each(b, row)
+        for i in range(np.uint64(0), full, NEXT):
+            store_rows(e, e_at + i, pitch, exp_single(load_rows(x, at + i, step), low, bias))
+        if full < n:
+            v = load_rows_first(x, at + full, step, n - full)
+            store_rows(e, e_at + full, pitch, exp_single(v, low, bias))
+
+
+@kernel()
+def sums_of_rows(e: Any, pitch: Any, count: Any, total: Any) -> None:
+    """The sum of each row.
+
+    A loop of its own: what waits for one row's sum would keep the next row's exponentials waiting.
+    """
+    pitch = np.uint64(pitch)
+    for first in range(0, count, ROWS):
+        row = np.uint64(min(first, count - ROWS))
+        s = wide(load_rows(e, row * pitch, pitch))
+        for i in range(NEXT, pitch, NEXT):
+            s = s + wide(load_rows(e, row * pitch + i, pitch))
+        store_sums(total, row, s)
+
+
+@kernel()
+def gradients_of_rows(
+    e: Any,
+    pitch: Any,
+    classes: Any,
+    count: Any,
+    high: Any,
+    low: Any,
+    out: Any,
+    to: Any,
+    step: Any,
+) -> None:
+    """The exponentials of each row times its factor."""
+    step, n, pitch = np.uint64(step), np.uint64(classes), np.uint64(pitch)
+    full = n & ~np.uint64(LINE - 1)
+    for first in range(0, count, ROWS):
+        row = np.uint64(min(first, count - ROWS))
+        at, e_at = np.uint64(to) + row * step, row * pitch
+        f, g = one_each(high, row), one_each(low, row)
+        for i in range(np.uint64(0), full, NEXT):
+            v = load_rows(e, e_at + i, pitch)
+            store_rows(out, at + i, step, v * f + v * g)
+        if full < n:
+            v = load_rows(e, e_at + full, pitch)
+            store_rows_first(out, at + full, step, n - full, v * f + v * g)
+
+
+@kernel()
+def short_rows(
+    begin: Any,
+    end: Any,
+    classes: Any,
+    x: Any,
+    x_start: Any,
+    x_step: Any,
+    y: Any,
+    keep: Any,
+    w: Any,
+    losses: Any,
+    left: Any,
+    scale: Any,
+    out: Any,
+    out_start: Any,
+    out_step: Any,
+) -> None:
+    """Losses and, with ``scale``, gradients of samples whose classes lie side by side.
+
+    The parameters are those of :func:`.rows.rows`; of a block, all samples are ``left`` or none.
+    """
+    fused = scale.size > 0
+    pitch = -(-classes // LINE) * LINE
+    width = samples_of_block(pitch, 2 * ROWS, ROWS_AT_ONCE)
+    e = np.empty(width * pitch, x.dtype)
+    single, double = np.empty((6, width), x.dtype), np.empty((6, width))
+    b = np.empty(width, np.uint32)
+    at = begin
+    while at < end:
+        count = min(width, end - at)
+        if 0 < end - at - count < ROWS:
+            count -= ROWS  # for the next block to have enough
+        lone = count < ROWS
+        # A row that has not enough beside it stands for all of four.
+        rows = ROWS if lone else count
+        count = 1 if lone else count
+        step, out_row = (0, 0) if lone else (x_step, out_step)
+        start, to = x_start + (at - begin) * x_step, out_start + (at - begin) * out_step
+        peaks_of_rows(x, start, step, classes, rows, single[M])
+        if shifts(rows, single[M], single[A], b, double[UNIT]):
+            left[at : at + count] = True
+            at += count
+            continue
+        exponentials_of_rows(x, start, step, classes, rows, single[A], b, e, pitch)
+        sums_of_rows(e, pitch, rows, double[TOTAL])
+        odd = found(
+            at, count, classes, x, start, x_step, 1, e, pitch, 1, y, keep, w, losses, scale, b,
+            single, double,
+        )  # fmt: skip
+        if fused:
+            if lone:
+                single[HIGH, :ROWS] = single[HIGH, 0]
+                single[LOW, :ROWS] = single[LOW, 0]
+            gradients_of_rows(e, pitch, classes, rows, single[HIGH], single[LOW], out, to, out_row)
+            corrected(at, count, classes, y, keep, e, pitch, 1, odd, double, out, to, out_step, 1)
+        at += count
+
+
+@kernel()
+def peaks_side_by_side(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> None:
+    """The largest logit of each sample; meanwhile what comes next is fetched."""
+    step, n = np.uint64(step), np.uint64(count)
+    for i in range(np.uint64(0), n, FULL):
+        at, v = np.uint64(start) + i, repeated(LOWEST)
+        for _ in range(classes):
+            if i + FULL <= n:
+                for line in range(0, LANES, LINE):
+                    prefetch(x, at + n + np.uint64(line), False)
+                v = larger_of(v, load(x, at))
+            else:
+                v = larger_of(v, load_first(x, at, n - i, LOWEST))
+            at += step
+        store(m, i, v)
+
+
+@kernel()
+def exponentials_side_by_side(
+    x: Any,
+    start: Any,
+    step: Any,
+    classes: Any,
+    count: Any,
+    a: Any,
+    b: Any,
+    e: Any,
+    pitch: Any,
+    total: Any,
+) -> None:
+    """The exponentials of each sample, and their sum."""
+    step, n, pitch = np.uint64(step), np.uint64(count), np.uint64(pitch)
+    for i in range(np.uint64(0), n, FULL):
+        at, e_at, s = np.uint64(start) + i, i, repeated(0.0)
+        low, bias = load(a, i), load(b, i)
+        for _ in range(classes):
+            v = load(x, at) if i + FULL <= n else load_first(x, at, n - i, LOWEST)
+            v = exp_single(v, low, bias)
+            store(e, e_at, v)
+            s = s + wide(v)
+            at += step
+            e_at += pitch
+        store(total, i, s)
+
+
+@kernel()
+def gradients_side_by_side(
+    e: Any,
+    pitch: Any,
+    classes: Any,
+    count: Any,
+    high: Any,
+    low: Any,
+    out: Any,
+    to: Any,
+    step: Any,
+) -> None:
+    """The exponentials of each sample times its factor."""
+    step, n, pitch = np.uint64(step), np.uint64(count), np.uint64(pitch)
+    lines = np.uint64(LINE - 1)
+    past = out.size >= VAST and (to_line(out, np.uint64(to)) | step & lines) == 0
+    for i in range(np.uint64(0), n, FULL):
+        at, e_at = np.uint64(to) + i, i
+        f, g = load(high, i), load(low, i)
+        for _ in range(classes):
+            v = load(e, e_at)
+            v = v * f + v * g
+            if i + FULL > n:
+                store_first(out, at, n - i, v)
+            elif past:
+                store_past(out, at, v)
+            else:
+                store(out, at, v)
+            at += step
+            e_at += pitch
+
+
+@kernel()
+def side_by_side(
+    begin: Any,
+    end: Any,
+    classes: Any,
+    x: Any,
+    x_start: Any,
+    x_step: Any,
+    y: Any,
+    keep: Any,
+    w: Any,
+    losses: Any,
+    left: Any,
+    scale: Any,
+    out: Any,
+    out_start: Any,
+    out_step: Any,
+) -> None:
+    """Losses and, with ``scale``, gradients of samples that lie side by side.
+
+    The parameters are those of :func:`.lanes.lanes`.
+    """
+    fused = scale.size > 0
+    width = samples_of_block(classes, LANES, WIDTH)
+    e = np.empty(width * classes, x.dtype)
+    single, double = np.empty((6, width), x.dtype), np.empty((6, width))
+    b = np.empty(width, np.uint32)
+    for at in range(begin, end, width):
+        count = min(width, end - at)
+        start, to = x_start + (at - begin), out_start + (at - begin)
+        peaks_side_by_side(x, start, x_step, classes, count, single[M])
+        if shifts(count, single[M], single[A], b, double[UNIT]):
+            left[at : at + count] = True
+            continue
+        exponentials_side_by_side(
+            x, start, x_step, classes, count, single[A], b, e, width, double[TOTAL]
+        )
+        odd = found(
+            at, count, classes, x, start, 1, x_step, e, 1, width, y, keep, w, losses, scale, b,
+            single, double,
+        )  # fmt: skip
+        if fused:
+            gradients_side_by_side(
+                e, width, classes, count, single[HIGH], single[LOW], out, to, out_step
+            )
+            corrected(at, count, classes, y, keep, e, 1, width, odd, double, out, to, 1, out_step)
+    if fused and out.size >= VAST:
+        settle()

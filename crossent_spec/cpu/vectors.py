@@ -1,0 +1,302 @@
+"""Vectors as a type of kernels: lanes that are written down, not left to be found.
+
+Where float32 meets float64 the compiler's own vectorisation takes half as many lanes.  A vector is
+several registers, whose instructions come one after the other: while one waits for its result the
+others go on.  Arithmetic on a vector is that of its lanes; a number beside one stands for as many.
+"""
+
+# What an intrinsic is called with has names in its signature, and only places in its code.
+# ruff: noqa: ARG001
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import llvmlite.ir as ir
+from numba import types
+from numba.core.cgutils import get_or_insert_function
+from numba.core.datamodel import register_default
+from numba.core.datamodel.models import PrimitiveModel
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin
+from numba.np.arrayobj import make_array
+
+LANES = 64
+#: Elements of a cache line.
+LINE = 16
+
+INDEX, SMALL = ir.IntType(64), ir.IntType(32)
+LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: SMALL}
+
+
+class Vector(types.Type):  # type: ignore[misc]
+    """Numbers of one type, ``LANES`` of them."""
+
+    def __init__(self, number: Any) -> None:
+        self.number = number
+        super().__init__(name=f"Vector({number}, {LANES})")
+
+
+@register_default(Vector)
+class _VectorModel(PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, ir.VectorType(LLVM[kind.number], LANES))
+
+
+SINGLE, DOUBLE = Vector(types.float32), Vector(types.float64)
+
+
+def splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
+    """Return code for a vector of one number."""
+    nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    one = builder.insert_element(nothing, number, SMALL(0))
+    zeros = ir.Constant(ir.VectorType(SMALL, lanes), [0] * lanes)
+    return builder.shuffle_vector(one, one, zeros)
+
+
+def call_llvm(builder: Any, name: str, result: Any, arguments: Any, **flags: Any) -> Any:
+    """Call a function of LLVM, named with the type of its vectors."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(get_or_insert_function(builder.module, kind, name), arguments, **flags)
+
+
+def name_of(vector: Any) -> str:
+    """Return what LLVM calls a type of vectors."""
+    return f"v{vector.count}{'f32' if vector.element == ir.FloatType() else 'f64'}"
+
+
+def _arithmetic(operation: Any, name: str) -> None:
+    """Make a Python operation one of vectors, and of vectors with numbers."""
+
+    def typed(self: Any, arguments: Any, keywords: Any) -> Any:
+        a, b = arguments
+        if isinstance(a, Vector) and b in (a, a.number):
+            return signature(a, a, b)
+        if isinstance(b, Vector) and a == b.number:
+            return signature(b, a, b)
+        return None
+
+    infer_global(operation)(type(f"Vector_{name}", (AbstractTemplate,), {"generic": typed}))
+
+    def code(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = [
+            value if isinstance(kind, Vector) else splat(builder, value)
+            for kind, value in zip(signature.args, arguments, strict=True)
+        ]
+        return getattr(builder, name)(*vectors, flags=("contract",))
+
+    for kind in (SINGLE, DOUBLE):
+        for pair in ((kind, kind), (kind, kind.number), (kind.number, kind)):
+            lower_builtin(operation, *pair)(code)
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+
+
+@intrinsic
+def repeated(_context: Any, number: Any) -> Any:
+    """A vector of one number."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return splat(builder, arguments[0])
+
+    return Vector(number)(number), code
+
+
+@intrinsic
+def wide(_context: Any, vector: Any) -> Any:
+    """The same numbers in float64."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fpext(arguments[0], ir.VectorType(ir.DoubleType(), LANES))
+
+    return (DOUBLE(vector), code) if vector == SINGLE else None
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = make_array(kind)(context, builder, array).data
+    vector = ir.VectorType(LLVM[kind.dtype], LANES)
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def first_lanes(builder: Any, count: Any, lanes: int = LANES) -> Any:
+    """Return code for a mask of the first lanes."""
+    numbers = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
+    return builder.icmp_unsigned("<", numbers, splat(builder, count, lanes))
+
+
+@intrinsic
+def load(_context: Any, array: Any, index: Any) -> Any:
+    """A vector of flat memory, from an index on."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments)
+        return builder.load(address, align=array.dtype.bitwidth // 8)
+
+    return Vector(array.dtype)(array, types.uint64), code
+
+
+@intrinsic
+def load_first(_context: Any, array: Any, index: Any, count: Any, other: Any) -> Any:
+    """A vector's first lanes from flat memory; the rest of it is a number."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments[:2])
+        mask, rest = first_lanes(builder, arguments[2]), splat(builder, arguments[3])
+        size = SMALL(array.dtype.bitwidth // 8)
+        name = f"llvm.masked.load.{name_of(rest.type)}.p0"
+        return call_llvm(builder, name, rest.type, [address, size, mask, rest])
+
+    return Vector(array.dtype)(array, types.uint64, types.uint64, array.dtype), code
+
+
+@intrinsic
+def store(_context: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Write a vector to flat memory, from an index on."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments[:2])
+        builder.store(arguments[2], address, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, vector), code
+
+
+@intrinsic
+def store_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
+    """Write a vector's first lanes to flat memory, from an index on."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments[:2])
+        mask, values = first_lanes(builder, arguments[2]), arguments[3]
+        size = SMALL(array.dtype.bitwidth // 8)
+        name = f"llvm.masked.store.{name_of(values.type)}.p0"
+        call_llvm(builder, name, ir.VoidType(), [values, address, size, mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, types.uint64, vector), code
+
+
+@intrinsic
+def store_past(_context: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Write a vector to whole cache lines of flat memory, past the cache.
+
+    Nothing is read for it, as it is for a line of which the processor does not know that all of it
+    will be written.  See :func:`settle`.
+    """
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments[:2])
+        written = builder.store(arguments[2], address, align=64)
+        written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, vector), code
+
+
+@intrinsic
+def settle(_context: Any) -> Any:
+    """Make what went past the cache visible to other threads before anything written later."""
+
+    def code(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@intrinsic
+def to_line(_context: Any, array: Any, index: Any) -> Any:
+    """How many elements of float32 lie between an index and the next start of a cache line."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        data = make_array(array)(context, builder, arguments[0]).data
+        address = builder.ptrtoint(builder.gep(data, [arguments[1]]), INDEX)
+        return builder.and_(builder.lshr(builder.neg(address), INDEX(2)), INDEX(LINE - 1))
+
+    return types.uint64(array, types.uint64), code
+
+
+@intrinsic
+def at_least(_context: Any, x: Any, low: Any) -> Any:
+    """``low if x < low else x``, of a number or of a vector's lanes."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value, least = arguments
+        if isinstance(x, Vector) and not isinstance(low, Vector):
+            least = splat(builder, least)
+        return builder.select(builder.fcmp_ordered("<", value, least), least, value)
+
+    return x(x, low), code
+
+
+@intrinsic
+def power_of_two(_context: Any, shifted: Any, bias: Any) -> Any:
+    """The float32 whose exponent field is the last bits of ``shifted`` as an integer, plus bias.
+
+    Of a number or of a vector's lanes.
+    """
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value, added = arguments
+        bits = SMALL
+        if isinstance(shifted, Vector):
+            bits = ir.VectorType(SMALL, LANES)
+            added = added if isinstance(bias, Vector) else splat(builder, added)
+        exponent = builder.add(builder.bitcast(value, bits), added)
+        place = ir.Constant(bits, [23] * LANES if isinstance(shifted, Vector) else 23)
+        return builder.bitcast(builder.shl(exponent, place), value.type)
+
+    return shifted(shifted, bias), code
+
+
+@intrinsic
+def larger_of(_context: Any, a: Any, b: Any) -> Any:
+    """The larger lanes of two vectors; either or neither where one is NaN."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        return call_llvm(
+            builder, f"llvm.maxnum.{name_of(kind)}", kind, arguments, fastmath=("nnan", "nsz")
+        )
+
+    return a(a, b), code
+
+
+@intrinsic
+def largest(_context: Any, vector: Any) -> Any:
+    """The largest lane; any where one is NaN."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        return call_llvm(
+            builder, f"llvm.vector.reduce.fmax.{name_of(kind)}", kind.element, arguments,
+            fastmath=("nnan", "nsz"),
+        )  # fmt: skip
+
+    return vector.number(vector), code
+
+
+@intrinsic
+def total(_context: Any, vector: Any) -> Any:
+    """Sum of the lanes, half added to half: in the same order on every machine."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value = arguments[0]
+        while value.type.count > 1:
+            half = value.type.count // 2
+            places = [list(range(half)), list(range(half, 2 * half))]
+            value = builder.fadd(
+                *(
+                    builder.shuffle_vector(
+                        value, value, ir.Constant(ir.VectorType(SMALL, half), place)
+                    )
+                    for place in places
+                )
+            )
+        return builder.extract_element(value, SMALL(0))
+
+    return vector.number(vector), code
