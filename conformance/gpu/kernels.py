@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def rows_kernel(name: str, plan: Plan, dtype: str, q_dtype: str = "") -> Kernel:
         load_bits=_bits(plan.vector, dtype),
         store_bits=_bits(plan.vector, dtype) if plan.gradient else 0,
     )
-    return Kernel(name, lambda: rows(plan), signature, plan.block, meant)
+    return Kernel(name, partial(rows, plan), signature, plan.block, meant)
 
 
 def _bits(vector: int, dtype: str) -> int:
@@ -165,7 +166,7 @@ def _others() -> Iterator[Kernel]:
         for weighted in (False, True):
             yield Kernel(
                 f"survey of {'weights' if weighted else 'counts'}, {threads} threads",
-                lambda threads=threads, weighted=weighted: reductions.survey(threads, weighted),
+                partial(reductions.survey, threads, weighted),
                 types.void(
                     y, PLACE, TRUTH, INTEGER, INTEGER, INTEGER, INTEGER,
                     _array("float32") if weighted else NOTHING, NOTHING, y,
@@ -175,7 +176,7 @@ def _others() -> Iterator[Kernel]:
             )  # fmt: skip
         yield Kernel(
             f"prepare, {threads} threads",
-            lambda threads=threads: reductions.prepare(threads),
+            partial(reductions.prepare, threads),
             types.void(
                 NOTHING, INTEGER, TRUTH, DOUBLE, DOUBLE, TRUTH, _array("float32"), TRUTH, INTEGER,
                 DOUBLE, NOTHING,
@@ -185,7 +186,7 @@ def _others() -> Iterator[Kernel]:
         )  # fmt: skip
         yield Kernel(
             f"sum of losses, {threads} threads",
-            lambda threads=threads: reductions.sum_losses(threads),
+            partial(reductions.sum_losses, threads),
             types.void(_array("float32"), INTEGER, NOTHING),
             threads,
             Meant(threads),
@@ -194,14 +195,14 @@ def _others() -> Iterator[Kernel]:
         short = np.dtype(stored).itemsize == 2
         yield Kernel(
             f"mean of losses, {dtype}",
-            lambda short=short: reductions.finish_loss(whole, short),
+            partial(reductions.finish_loss, whole, short),
             types.void(NOTHING, INTEGER, TRUTH, NOTHING, _array(stored)),
             whole,
             Meant(whole),
         )
         yield Kernel(
             f"gradient of weights, {dtype}",
-            lambda short=short: reductions.finish_classes(short),
+            partial(reductions.finish_classes, short),
             types.void(NOTHING, INTEGER, INTEGER, TRUTH, NOTHING, _array(stored)),
             whole,
             Meant(1),
@@ -221,7 +222,7 @@ def _others() -> Iterator[Kernel]:
             kind = "probabilities" if probabilities else "indices"
             yield Kernel(
                 f"sums by class, {dtype}, {kind}{', smoothing' if smooth else ''}",
-                lambda p=probabilities, s=smooth: reductions.class_sums(p, s),
+                partial(reductions.class_sums, probabilities, smooth),
                 types.void(
                     _array(stored), PLACE, NOTHING if probabilities else y, PLACE,
                     _array(stored) if probabilities else NOTHING, PLACE, TRUTH, INTEGER, INTEGER,
