@@ -35,11 +35,11 @@ class Found:
         return f"{self.target} {self.kernel}"
 
 
-def chosen(patterns: Sequence[str]) -> list[Kernel]:
+def chosen(patterns: Sequence[str], full: bool = False) -> list[Kernel]:
     """Return the kernels whose names contain any of the patterns; without patterns all."""
     return [
         kernel
-        for kernel in table()
+        for kernel in table(full)
         if not patterns or any(pattern in kernel.name for pattern in patterns)
     ]
 
@@ -68,7 +68,7 @@ def examined(
 
 
 def _one(name: str, target: tuple[int, int]) -> Found:
-    kernel = next(kernel for kernel in table() if kernel.name == name)
+    kernel = next(kernel for kernel in table(full=True) if kernel.name == name)
     figures = compiling.examine(kernel, target)
     said = problems(kernel.block, kernel.meant, figures)
     return Found(name, f"sm_{target[0]}{target[1]}", kernel.block, figures, tuple(said))
@@ -90,25 +90,27 @@ def recorded() -> dict[str, Any]:
 def departures(found: Sequence[Found], wanted: dict[str, Any]) -> Iterator[str]:
     """Say what is wrong with kernels, and where they are not as recorded.
 
-    Figures are compared only if ``wanted`` is of the installed versions; names always.
+    Figures are compared only if ``wanted`` is of the installed versions.
     """
     same = wanted["versions"] == compiling.versions()
     for one in found:
         for problem in one.problems:
             yield f"{one.key}: {problem}"
         of_this = wanted["kernels"].get(one.key)
-        if of_this is None:
-            yield f"{one.key}: not recorded"
-        elif same:
+        if same and of_this is not None:
             now = {name: getattr(one.figures, name) for name in EXACT}
             for name in EXACT:
                 if now[name] != of_this[name]:
                     yield f"{one.key}: {now[name]} {name}, recorded {of_this[name]}"
 
 
-def missing(found: Sequence[Found], wanted: dict[str, Any]) -> Iterator[str]:
-    """Say what is recorded and no longer there."""
-    there = {one.key for one in found}
-    for key in wanted["kernels"]:
-        if key not in there:
-            yield f"{key}: recorded, but no such kernel"
+def stale(wanted: dict[str, Any]) -> Iterator[str]:
+    """Say what is recorded and no kernel any more, and what is to be recorded."""
+    there = {
+        f"sm_{major}{minor} {kernel.name}"
+        for major, minor in compiling.TARGETS
+        for kernel in table()
+    }
+    recorded = set(wanted["kernels"])
+    yield from (f"{key}: recorded, but no such kernel" for key in sorted(recorded - there))
+    yield from (f"{key}: not recorded" for key in sorted(there - recorded))

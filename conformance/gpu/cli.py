@@ -20,12 +20,18 @@ from conformance.terminal import Refused, jobs_option, progress_bar
 @click.option("--only", "patterns", metavar="TEXT", multiple=True,
               help="Only kernels whose name contains TEXT; may be repeated.")  # fmt: skip
 @click.option("--write", is_flag=True, help="Record what is found.")
+@click.option("--full", is_flag=True, help="Also kernels whose registers are not recorded.")
 @click.option("--traffic", is_flag=True,
               help="Instead, count in the simulator the bytes that kernels move.")  # fmt: skip
 @jobs_option
 @click.pass_context
 def check(
-    ctx: click.Context, patterns: tuple[str, ...], write: bool, traffic: bool, jobs: int | None
+    ctx: click.Context,
+    patterns: tuple[str, ...],
+    write: bool,
+    full: bool,
+    traffic: bool,
+    jobs: int | None,
 ) -> None:
     """Compile every kernel for A100 and H100; show registers, spills and accesses.
 
@@ -34,11 +40,11 @@ def check(
     registers than recorded.
     """
     if traffic:
-        if patterns or write:
+        if patterns or write or full:
             raise click.UsageError("--traffic goes with no other option")
         ctx.exit(_traffic())
-    if write and patterns:
-        raise click.UsageError("--write needs all kernels; leave out --only")
+    if write and (patterns or full):
+        raise click.UsageError("--write takes the recorded kernels; leave out --only and --full")
     from conformance.gpu import check as checking
     from conformance.gpu import compiling
 
@@ -46,7 +52,7 @@ def check(
         compiling.ptxas()
     except FileNotFoundError as error:
         raise Refused(str(error)) from None
-    kernels = checking.chosen(patterns)
+    kernels = checking.chosen(patterns, full)
     if not kernels:
         raise click.BadParameter("no kernel's name contains that", param_hint="--only")
     total = len(kernels) * len(compiling.TARGETS)
@@ -65,8 +71,7 @@ def check(
     if wanted["versions"] != versions:
         out.print("recorded with other versions: registers are not compared")
     said = list(checking.departures(found, wanted))
-    if not patterns:
-        said += checking.missing(found, wanted)
+    said += checking.stale(wanted)
     for line in said:
         out.print(line, style="bold red", soft_wrap=True)
     spilled = sum(one.figures.spill_stores + one.figures.spill_loads for one in found)
