@@ -55,13 +55,14 @@ def to_ptx(kernel: Kernel, capability: tuple[int, int]) -> str:
     """Compile; :func:`pretend` must have been called with the same capability."""
     from numba import cuda
 
+    dispatcher = kernel.make()
     made: Any = cuda.compile(
-        kernel.make().py_func,
+        dispatcher.py_func,
         kernel.signature,
         device=False,
         cc=capability,
         abi="numba",
-        launch_bounds=kernel.block,
+        launch_bounds=dispatcher.targetoptions["launch_bounds"],
     )
     return str(made[0])
 

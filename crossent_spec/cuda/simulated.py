@@ -18,9 +18,9 @@ from ..dtypes import round_to
 WIDE, WARP = 16, 32
 
 
-def kernel(threads: int) -> Callable[[Any], Any]:
-    """Decorate a kernel; the limit matters to registers only."""
-    del threads
+def kernel(threads: int, blocks: int = 0) -> Callable[[Any], Any]:
+    """Decorate a kernel; the limits matter to registers only."""
+    del threads, blocks
     return cuda.jit
 
 
