@@ -193,7 +193,7 @@ def rows(plan: Plan) -> Any:
                         part = share(q, q_at, q_step, w, c + k, sharp, uniform)
                     shares[j * vector + k] = part
 
-    @kernel(plan.block, 1 if plan.wide and threads > 1 and not resident else 0)
+    @kernel(plan.block, 1 if plan.wide and not resident else 0)
     def sample_rows(
         x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, w: Any,
         ignoring: Any, ignored: Any, samples: Any, positions: Any, classes: Any,
