@@ -140,6 +140,12 @@ def _bits(vector: int, dtype: str) -> int:
     return 8 * vector * np.dtype(STORED[dtype]).itemsize
 
 
+def _is_recorded(size: str, dtype: str, mode: str) -> bool:
+    if dtype == "float32":
+        return mode != "smoothing, weights" or size in ("ImageNet", "Llama 2")
+    return mode in ("gradient", "probabilities") and size in _RECORDED
+
+
 def _rows(full: bool) -> Iterator[Kernel]:
     seen: set[tuple[Plan, str, str]] = set()
 
@@ -151,15 +157,13 @@ def _rows(full: bool) -> Iterator[Kernel]:
             size = "x".join(map(str, shape))
             yield rows_kernel(f"rows {size} {dtype}{name}: {mode}", plan, dtype, q)
 
-    for size, shape in SIZES.items():
-        for dtype in STORED:
-            for mode in MODES:
-                if full or (
-                    mode != "smoothing, weights" or size in ("ImageNet", "Llama 2")
-                    if dtype == "float32"
-                    else mode in ("gradient", "probabilities") and size in _RECORDED
-                ):  # fmt: skip
-                    yield from once("", shape, dtype, "", mode)
+    # First the recorded ones, which so keep their names where sizes share a kernel.
+    for every in (False, True) if full else (False,):
+        for size, shape in SIZES.items():
+            for dtype in STORED:
+                for mode in MODES:
+                    if every or _is_recorded(size, dtype, mode):
+                        yield from once("", shape, dtype, "", mode)
     # Probabilities of another dtype than the logits.
     for dtype, q in (("float16", "float64"), ("float32", "float64"), ("float64", "float32"),
                      ("bfloat16", "float32")):  # fmt: skip

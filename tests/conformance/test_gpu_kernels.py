@@ -16,7 +16,7 @@ SOME = (
     "rows 8192x1000 float32: smoothing, weights",
     "rows 8192x1000 float64: gradient",
     "rows 2048x32000 float32: smoothing, weights",
-    "rows 1024x128256 bfloat16: probabilities",
+    "rows 2048x32000 bfloat16: probabilities",
     "rows 8x21x512x512 float16: gradient",
     "survey of weights, 256 threads",
     "mean of losses, bfloat16",
