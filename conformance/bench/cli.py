@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from conformance.terminal import Refused, progress_bar, refuse_missing_folders
 #: Formats of the plot, by the suffix of its file.
 FORMATS = (".png", ".svg", ".pdf")
 _PEERS = ("scipy", "torch", "torch.compile", "jax")
+_GPU_PEERS = ("torch", "torch.compile", "liger-kernel", "cut-cross-entropy")
 
 
 @click.command()
@@ -32,7 +34,7 @@ _PEERS = ("scipy", "torch", "torch.compile", "jax")
     "names",
     metavar="NAMES",
     help=f"Which peers, with commas between: of {', '.join(_PEERS)}, or none; "
-    "by default those that are installed.",
+    f"with --cuda of {', '.join(_GPU_PEERS)}; by default those that are installed.",
 )
 @click.option(
     "--repeats",
@@ -42,6 +44,7 @@ _PEERS = ("scipy", "torch", "torch.compile", "jax")
     help="Rounds in which every contestant has its turn.",
 )
 @click.option("--small", is_flag=True, help="Reduced sizes, for a quick look; no targets.")
+@click.option("--cuda", is_flag=True, help="On the GPU, between CUDA events; no targets.")
 @file_to_write("--json", "Write the times, round by round, as JSON.")
 @file_to_write("--plot", f"Draw the ratios ({', '.join(FORMATS)}); needs matplotlib.")
 @click.pass_context
@@ -51,6 +54,7 @@ def bench(
     names: str | None,
     repeats: int,
     small: bool,
+    cuda: bool,
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
@@ -64,16 +68,29 @@ def bench(
     from conformance.bench import machine, report, workloads
 
     _check_files(json_file, plot_file)
+    every: Sequence[workloads.Workload] = workloads.SMALL if small else workloads.FULL
+    if cuda:
+        from conformance.bench import gpu
+
+        try:
+            gpu.require()
+        except RuntimeError as error:
+            raise Refused(f"--cuda: {str(error).removeprefix('cuda: ')}") from None
+        every = gpu.SMALL_WORKLOADS if small else gpu.WORKLOADS
     try:
-        chosen = workloads.choose(workloads.SMALL if small else workloads.FULL, patterns)
+        chosen = workloads.choose(every, patterns)
     except LookupError as error:
         raise click.BadParameter(str(error.args[0]), param_hint="--only") from None
-    peers = _peers(names)
-    facts = {**machine.describe(), "load_at_start": machine.load(), "peers": peers}
+    peers = _peers(names, cuda)
+    facts: dict[str, Any] = {**machine.describe(), "load_at_start": machine.load(), "peers": peers}
     out = terminal_report.console()
     for line in machine.lines(facts):
         out.print(line, soft_wrap=True)
-    absent = [peer for peer in _PEERS if names is None and peer not in peers]
+    if cuda:
+        facts["gpu"] = gpu.describe()
+        out.print(", ".join(f"{name} {value}" for name, value in facts["gpu"].items()))
+    known = _GPU_PEERS if cuda else _PEERS
+    absent = [peer for peer in known if names is None and peer not in peers]
     if absent:
         out.print(f"not installed: {', '.join(absent)}")
     found: list[report.Row] = []
@@ -83,7 +100,7 @@ def bench(
             def on_step(name: str, workload: workloads.Workload = workload) -> None:
                 progress.update(task, description=f"{workload.name}: {name}")
 
-            found += _rows(workload, peers, repeats, on_step)
+            found += (_gpu_rows if cuda else _rows)(workload, peers, repeats, on_step)
             progress.advance(task)
     facts["load_at_end"] = machine.load()
     report.show(out, found)
@@ -124,20 +141,37 @@ def _rows(workload: Any, peers: list[str], repeats: int, on_step: Any) -> list[A
     return report.rows(workload, timings, extra)
 
 
-def _peers(names: str | None) -> list[str]:
+def _gpu_rows(workload: Any, peers: list[str], repeats: int, on_step: Any) -> list[Any]:
+    """Check and time the contestants of a workload on the GPU."""
+    from conformance.bench import gpu, measuring, reference, report
+
+    on_step("inputs")
+    inputs = workload.inputs()
+    made = gpu.contestants(workload, inputs, peers)
+    wanted = reference.expected(workload, inputs)
+    timings = measuring.measure(workload, made, wanted, repeats, on_step, gpu.seconds)
+    return report.rows(workload, timings, {}, with_goals=False)
+
+
+def _peers(names: str | None, cuda: bool) -> list[str]:
     """Return the peers that take part."""
-    from conformance.bench.peers import PEERS, installed
+    from conformance.bench import gpu, peers
+
+    known: dict[str, Any] = gpu.PEERS if cuda else peers.PEERS
+
+    def installed(peer: str) -> bool:
+        return find_spec(known[peer][0]) is not None
 
     if names is None:
-        return [peer for peer in PEERS if installed(peer)]
+        return [peer for peer in known if installed(peer)]
     asked = [] if names == "none" else list(dict.fromkeys(names.split(",")))
     for peer in asked:
-        if peer not in PEERS:
+        if peer not in known:
             raise click.BadParameter(
-                f"got {peer!r}, allowed are {', '.join(PEERS)}, or none", param_hint="--peers"
+                f"got {peer!r}, allowed are {', '.join(known)}, or none", param_hint="--peers"
             )
         if not installed(peer):
-            raise Refused(f"--peers: {peer} needs the package {PEERS[peer][0]}, not installed here")
+            raise Refused(f"--peers: {peer} needs the package {known[peer][0]}, not installed here")
     return asked
 
 

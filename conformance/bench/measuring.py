@@ -11,6 +11,8 @@ from conformance.bench.contestant import Contestant, Values
 from conformance.bench.reference import departure
 from conformance.bench.workloads import Workload
 
+Clock = Callable[[Contestant, int], float]
+
 #: Seconds that one measurement should at least take: short calls are repeated.
 LONG_ENOUGH = 0.02
 #: Most calls of one measurement.
@@ -47,6 +49,7 @@ def measure(
     wanted: Values,
     rounds: int,
     on_step: Callable[[str], None] = lambda _: None,
+    clock: Clock | None = None,
 ) -> list[Timing]:
     """Check what every contestant returns, then time those that are right.
 
@@ -58,13 +61,16 @@ def measure(
         How often every contestant has its turn.
     on_step
         Called before every turn, with the contestant's name.
+    clock
+        Returns the seconds of a call, over so many of them; by default this process's.
     """
+    seconds = _seconds if clock is None else clock
     timings = [Timing(contestant) for contestant in contestants]
     for timing in timings:
         on_step(timing.contestant.name)
         timing.failure = check(workload, timing.contestant, wanted)
     running = [timing for timing in timings if not timing.failure]
-    once = {timing.contestant.key: _seconds(timing.contestant, 1) for timing in running}
+    once = {timing.contestant.key: seconds(timing.contestant, 1) for timing in running}
     for number in range(rounds):
         # Who comes after whom should not always be the same.
         first = number % max(1, len(running))
@@ -74,8 +80,8 @@ def measure(
             calls = max(1, min(MOST, round(LONG_ENOUGH / likely)))
             if likely < SETTLED:
                 # The threads of whoever came before spin for a while, and its data fill caches.
-                _seconds(timing.contestant, calls)
-            timing.seconds.append(_seconds(timing.contestant, calls))
+                seconds(timing.contestant, calls)
+            timing.seconds.append(seconds(timing.contestant, calls))
     return timings
 
 

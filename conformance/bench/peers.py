@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -119,11 +118,6 @@ PEERS: dict[str, tuple[str, Make]] = {
     "torch.compile": ("torch", torch_peers.compiled),
     "jax": ("jax", jax_peer.contestants),
 }
-
-
-def installed(peer: str) -> bool:
-    """Tell whether the package of a peer is there."""
-    return find_spec(PEERS[peer][0]) is not None
 
 
 def maker(contestant: str) -> Make:

@@ -51,10 +51,15 @@ class Row:
     failed: bool
 
 
-def rows(workload: Workload, timings: Sequence[Timing], memory: dict[str, float]) -> list[Row]:
+def rows(
+    workload: Workload,
+    timings: Sequence[Timing],
+    memory: dict[str, float],
+    with_goals: bool = True,
+) -> list[Row]:
     """Return the rows of a workload: the losses, then the gradients, each after its base.
 
-    The first contestant of a task is its base.
+    The first contestant of a task is its base.  The goals are those of a CPU.
     """
     right = {timing.contestant.key: timing for timing in timings if not timing.failure}
     found = []
@@ -73,7 +78,9 @@ def rows(workload: Workload, timings: Sequence[Timing], memory: dict[str, float]
                     min(of_base),
                     tuple(second * 1e3 for second in timing.seconds),
                     memory.get(timing.contestant.name),
-                    () if failed else tuple(goals(workload, timing, right, own[0], memory)),
+                    tuple(goals(workload, timing, right, own[0], memory))
+                    if with_goals and not failed
+                    else (),
                     timing.failure or timing.contestant.note,
                     bool(timing.failure),
                 )

@@ -25,22 +25,24 @@ OPTIONS: dict[str, tuple[dict[str, Any], int]] = {
 LINEAR_NONE, LINEAR_OPTIONS = "torch options=None", "torch options: "
 
 
-def eager(workload: Workload, inputs: Inputs) -> list[Contestant]:
+def eager(workload: Workload, inputs: Inputs, device: str = "cpu") -> list[Contestant]:
     """Return ``F.cross_entropy`` or ``F.linear_cross_entropy``, as it is."""
     torch = _torch()
 
     if workload.kind != LINEAR:
-        return _on_logits(inputs, "torch", torch.nn.functional.cross_entropy)
-    made = [_linear(inputs, LINEAR_NONE, {"options": None})]
+        return on_logits(inputs, "torch", torch.nn.functional.cross_entropy, device)
+    call = torch.nn.functional.linear_cross_entropy
+    made = [on_features(inputs, LINEAR_NONE, {"options": None}, call, device)]
     for name, (fields, divisor) in OPTIONS.items():
         if divisor:
             fields = {**fields, "batch_chunk_size": max(1, -(-len(inputs.x) // divisor))}
         options = torch.nn.LinearCrossEntropyOptions(**fields)
-        made.append(_linear(inputs, LINEAR_OPTIONS + name, {"options": options}))
+        named = LINEAR_OPTIONS + name
+        made.append(on_features(inputs, named, {"options": options}, call, device))
     return made
 
 
-def compiled(workload: Workload, inputs: Inputs) -> list[Contestant]:
+def compiled(workload: Workload, inputs: Inputs, device: str = "cpu") -> list[Contestant]:
     """Return the same under ``torch.compile``, which needs a C++ compiler at the first call."""
     torch = _torch()
 
@@ -48,9 +50,9 @@ def compiled(workload: Workload, inputs: Inputs) -> list[Contestant]:
     torch._dynamo.reset()
     if workload.kind == LINEAR:
         call = torch.compile(torch.nn.functional.linear_cross_entropy, dynamic=False)
-        return [_linear(inputs, "torch.compile", {"options": None}, call)]
+        return [on_features(inputs, "torch.compile", {"options": None}, call, device)]
     call = torch.compile(torch.nn.functional.cross_entropy, dynamic=False)
-    return _on_logits(inputs, "torch.compile", call)
+    return on_logits(inputs, "torch.compile", call, device)
 
 
 def _torch() -> Any:
@@ -61,29 +63,32 @@ def _torch() -> Any:
     return torch
 
 
-def tensor(array: np.ndarray[Any, Any]) -> Any:
-    """Return a tensor on the array's memory."""
+def tensor(array: np.ndarray[Any, Any], device: str = "cpu") -> Any:
+    """Return a tensor on the array's memory, or a copy on another device."""
     torch = _torch()
     if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(device)
+    return torch.from_numpy(array).to(device)
 
 
 def numbers(tensor: Any) -> np.ndarray[Any, Any]:
     """Return a tensor as an array, bfloat16 as float32."""
     torch = _torch()
 
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
 
 
-def _on_logits(inputs: Inputs, name: str, function: Any) -> list[Contestant]:
+def on_logits(
+    inputs: Inputs, name: str, function: Any, device: str = "cpu", note: str = NOTE
+) -> list[Contestant]:
+    """Return a function with the arguments of ``F.cross_entropy``: the loss, and with gradient."""
     torch = _torch()
 
-    x, target = tensor(inputs.x), tensor(inputs.target)
-    leaf = tensor(inputs.x).requires_grad_()
+    x, target = tensor(inputs.x, device), tensor(inputs.target, device)
+    leaf = tensor(inputs.x, device).requires_grad_()
     arguments: dict[str, Any] = {"label_smoothing": inputs.epsilon}
     if inputs.weight is not None:
-        arguments["weight"] = tensor(inputs.weight)
+        arguments["weight"] = tensor(inputs.weight, device)
 
     def loss() -> Any:
         with torch.no_grad():
@@ -100,22 +105,25 @@ def _on_logits(inputs: Inputs, name: str, function: Any) -> list[Contestant]:
 
     return [
         Contestant(name, LOSS, loss, lambda result: Values(result.item(), {})),
-        Contestant(name, GRADIENT, gradient, values, NOTE),
+        Contestant(name, GRADIENT, gradient, values, note),
     ]
 
 
-def _linear(
-    inputs: Inputs, name: str, arguments: dict[str, Any], function: Any = None
+def on_features(
+    inputs: Inputs,
+    name: str,
+    arguments: dict[str, Any],
+    call: Any,
+    device: str = "cpu",
+    note: str = NOTE,
 ) -> Contestant:
-    torch = _torch()
-
-    call = torch.nn.functional.linear_cross_entropy if function is None else function
+    """Return a function of features, the projection's matrix and the target."""
     assert inputs.linear_weight is not None
     leaves = {
-        "input": tensor(inputs.x).requires_grad_(),
-        "linear_weight": tensor(inputs.linear_weight).requires_grad_(),
+        "input": tensor(inputs.x, device).requires_grad_(),
+        "linear_weight": tensor(inputs.linear_weight, device).requires_grad_(),
     }
-    target = tensor(inputs.target)
+    target = tensor(inputs.target, device)
 
     def gradient() -> Any:
         for leaf in leaves.values():
@@ -127,4 +135,4 @@ def _linear(
     def values(result: Any) -> Values:
         return Values(result.item(), {key: numbers(leaf.grad) for key, leaf in leaves.items()})
 
-    return Contestant(name, GRADIENT, gradient, values, NOTE)
+    return Contestant(name, GRADIENT, gradient, values, note)

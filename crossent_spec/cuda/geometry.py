@@ -9,6 +9,8 @@ from .target import SIMULATED, WARP, WIDE
 
 #: Elements that a thread holds: more would not leave the registers of a block of 1024 threads.
 HOLD, HOLD_WIDE = 32, 8
+#: Threads of a sample that has a whole block.
+BLOCKS = (128, 256, 512, 1024)
 #: Threads of a sample that is read twice, and elements that each then holds at a time.
 LONG_THREADS, LONG_HOLD, LONG_HOLD_WIDE = 512, 8, 4
 #: Threads of a block of several samples; the simulator is slow with many.
@@ -45,13 +47,14 @@ class Layout(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Threads of a sample, elements of an access, accesses held, and whether these are all."""
+    """Threads of a sample, elements of an access, accesses held; a part of a :class:`Plan`."""
 
     threads: int
     vector: int
     vector_target: int
     chunks: int
     resident: bool
+    whole: bool
 
     def block(self, samples: int) -> int:
         """Threads of a block: several samples', whole warps of them if they exchange anything."""
@@ -74,9 +77,10 @@ def choose(layout: Layout) -> Shape:
     if layout.x.step != 1 and layout.classes > 1 and across in (0, 1):
         chunks = _power_of_two(layout.classes)
         resident = chunks <= hold
-        return Shape(1, 1, 1, chunks if resident else long_hold, resident)
+        return Shape(1, 1, 1, chunks if resident else long_hold, resident, True)
     vector = _vector(layout)
     aligned = vector == 1 or _is_multiple(layout.x, vector)
+    whole = aligned and layout.classes % vector == 0
     units = -(-(layout.classes + (0 if aligned else vector - 1)) // vector)
     most = hold // vector
     target = 1
@@ -84,12 +88,12 @@ def choose(layout: Layout) -> Shape:
         target = vector if _same_phase(layout.x, layout.q, vector) else 1
     if units <= WARP * most:
         threads = min(WARP, _power_of_two(units))
-        return Shape(threads, vector, target, _power_of_two(-(-units // threads)), True)
-    for threads in (128, 256, 512, 1024):
+        return Shape(threads, vector, target, _power_of_two(-(-units // threads)), True, whole)
+    for threads in BLOCKS:
         chunks = -(-units // threads)
-        if chunks <= (most if threads == 1024 else most // 2):
-            return Shape(threads, vector, target, _power_of_two(chunks), True)
-    return Shape(LONG_THREADS, vector, target, max(1, long_hold // vector), False)
+        if chunks <= (most if threads == BLOCKS[-1] else most // 2):
+            return Shape(threads, vector, target, _power_of_two(chunks), True, whole)
+    return Shape(LONG_THREADS, vector, target, max(1, long_hold // vector), False, whole)
 
 
 def planned(shape: Shape, **rest: bool) -> Plan:

@@ -24,9 +24,13 @@ HALF, SINGLE = ir.HalfType(), ir.FloatType()
 SHORT, WORD = ir.IntType(16), ir.IntType(32)
 
 
-def kernel(threads: int) -> Callable[[Any], Any]:
-    """Decorate a kernel that runs in blocks of up to so many threads, which limits registers."""
-    return cuda.jit(launch_bounds=threads)
+def kernel(threads: int, blocks: int = 0) -> Callable[[Any], Any]:
+    """Decorate a kernel that runs in blocks of up to so many threads, which limits registers.
+
+    ``blocks`` of them are to fit on a multiprocessor.  Left to itself, the assembler aims at more
+    than leave enough registers, and spills.
+    """
+    return cuda.jit(launch_bounds=(threads, blocks) if blocks else threads)
 
 
 def device_function(function: Any) -> Any:

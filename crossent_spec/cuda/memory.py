@@ -133,7 +133,11 @@ def synchronize(stream: Any) -> None:
 def place(array: DeviceArray) -> tuple[Any, Place]:
     """Return the memory of an array (N, C, D) for kernels, and where its elements are."""
     size = array.dtype.itemsize
-    steps = [step // size for step in array.strides]
+    # The step of an axis that is one long is never gone, and must not decide about alignment.
+    steps = [
+        step // size if extent > 1 else 0
+        for step, extent in zip(array.strides, array.shape, strict=True)
+    ]
     spans = [step * (extent - 1) for step, extent in zip(steps, array.shape, strict=True)]
     if array.size == 0:
         spans = [0] * len(spans)

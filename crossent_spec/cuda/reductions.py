@@ -156,7 +156,7 @@ def class_sums(probabilities: bool, smooth: bool) -> Any:
     """
     dense = probabilities or smooth
 
-    @kernel(THREADS)
+    @kernel(THREADS, 4)
     def sum_by_class(
         x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, ignoring: Any,
         ignored: Any, samples: Any, positions: Any, classes: Any, sharp: Any, uniform: Any,

@@ -38,6 +38,8 @@ class Plan(NamedTuple):
         Accesses whose elements a thread holds at a time.
     resident
         Whether these are all there are.
+    whole
+        Whether samples are cut nowhere else than between accesses, so that none has to be split.
     probabilities, smooth, weighted, scaled
         Kind of target; whether ε, class weights, a multiplier of the logits are given.
     gradient, target_gradient, remember
@@ -54,6 +56,7 @@ class Plan(NamedTuple):
     vector_target: int
     chunks: int
     resident: bool
+    whole: bool
     probabilities: bool
     smooth: bool
     weighted: bool
@@ -108,7 +111,8 @@ def rows(plan: Plan) -> Any:
     real: Any = np.float64 if plan.wide else np.float32
     threads, vector, chunks = plan.threads, plan.vector, plan.chunks
     vector_target = plan.vector_target
-    resident, probabilities, smooth = plan.resident, plan.probabilities, plan.smooth
+    resident, whole = plan.resident, plan.whole
+    probabilities, smooth = plan.probabilities, plan.smooth
     weighted, scaled, spatial, twice = plan.weighted, plan.scaled, plan.spatial, plan.twice
     gradient, target_gradient, remember = plan.gradient, plan.target_gradient, plan.remember
     dense = probabilities or smooth
@@ -117,8 +121,22 @@ def rows(plan: Plan) -> Any:
     final = single if twice else _same
     holding = vector * chunks
     sharing = holding if probabilities else 1
+    # Written to an array in C order, of no other size than the probabilities.
+    wide_of_q = vector_target > 1 and whole and not plan.spatial
+    # Accesses of single elements: with them alone do classes lie apart.
+    single_ones, apart = vector == 1 or not whole, vector == 1
     least, zero, one = real(-np.inf), real(0), real(1)
     largest, total = group(threads, real)
+
+    @device_function
+    def within(c: Any, classes: Any) -> Any:
+        """Whether the sample has all of the access from class ``c`` on; if whole, any of it."""
+        return c < classes if whole else c >= 0 and c + vector <= classes
+
+    @device_function
+    def is_class(c: Any, classes: Any) -> Any:
+        """Whether the sample has the class."""
+        return c < classes if whole else c >= 0 and c < classes
 
     @device_function
     def fetch(
@@ -127,7 +145,7 @@ def rows(plan: Plan) -> Any:
         """Hold a thread's logits from class ``first`` on, in steps of all threads' accesses."""
         for j in range(chunks):
             c = np.int32(first + j * threads * vector)
-            if vector > 1 and c >= 0 and c + vector <= classes:
+            if vector > 1 and within(c, classes):
                 load_wide(x, begin + c, held, j * vector)
                 if scaled:
                     for k in range(vector):
@@ -135,8 +153,8 @@ def rows(plan: Plan) -> Any:
             else:
                 for k in range(vector):
                     value = least
-                    if c + k >= 0 and c + k < classes:
-                        value = real(load(x, begin + (c + k) * step))
+                    if single_ones and is_class(c + k, classes):
+                        value = real(load(x, begin + (c + k) * (step if apart else 1)))
                         if scaled:
                             value *= mult
                     held[j * vector + k] = value
@@ -159,7 +177,7 @@ def rows(plan: Plan) -> Any:
         """Hold a_c of a thread's classes, 0 outside the sample."""
         for j in range(chunks):
             c = np.int32(first + j * threads * vector)
-            if vector_target > 1 and c >= 0 and c + vector <= classes:
+            if vector_target > 1 and within(c, classes):
                 load_wide(q, q_at + c, shares, j * vector)
                 for k in range(vector):
                     part = sharp * shares[j * vector + k]
@@ -170,12 +188,12 @@ def rows(plan: Plan) -> Any:
                     shares[j * vector + k] = part
             else:
                 for k in range(vector):
-                    inside = c + k >= 0 and c + k < classes
-                    shares[j * vector + k] = (
-                        share(q, q_at, q_step, w, c + k, sharp, uniform) if inside else zero
-                    )
+                    part = zero
+                    if (vector_target == 1 or not whole) and is_class(c + k, classes):
+                        part = share(q, q_at, q_step, w, c + k, sharp, uniform)
+                    shares[j * vector + k] = part
 
-    @kernel(plan.block)
+    @kernel(plan.block, 1 if plan.wide and not resident else 0)
     def sample_rows(
         x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, w: Any,
         ignoring: Any, ignored: Any, samples: Any, positions: Any, classes: Any,
@@ -202,9 +220,10 @@ def rows(plan: Plan) -> Any:
                 target = np.int64(0)
         # A sample that does not count has no classes: nothing of it is read.
         there = np.int32(classes) if keep else np.int32(0)
-        lead = np.int32((begin + x_place[4]) % vector) if vector > 1 else np.int32(0)
+        lead = np.int32(0) if whole else np.int32((begin + x_place[4]) % vector)
         first = np.int32(lane * vector - lead)
         # Before anything is written, which may be where this is read.
+        evenly = real(constants[1]) if smooth and not probabilities else zero
         own = zero
         spike = zero
         weights = zero
@@ -213,9 +232,11 @@ def rows(plan: Plan) -> Any:
             if scaled:
                 own *= mult
             spike = sharp * real(load(w, target)) if weighted else sharp
-            weights = spike + real(constants[1]) if smooth else spike
+            weights = spike + evenly
+        own_class = np.int32(target)
         held = cuda.local.array(holding, real)
         shares = cuda.local.array(sharing, real)
+        of_q = cuda.local.array(vector, real)
         top = least
         reference = zero
         rest = zero
@@ -256,7 +277,7 @@ def rows(plan: Plan) -> Any:
                         same += one
                     if dense:
                         c = np.int32(here + j * threads * vector + k)
-                        if c >= 0 and c < there:
+                        if is_class(c, there):
                             a = uniform
                             if probabilities:
                                 a = shares[i]
@@ -302,6 +323,9 @@ def rows(plan: Plan) -> Any:
             s *= real(load(scales, n * scale_step))
         of_logits = s * gain
         factor = weights / (one + rest)
+        # Of the largest logit, 1 − p is R/(1 + R), which nothing cancels in.
+        at_top = own == top
+        beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
         out_at = at(out_place, item, position)
         out_q_at = at(out_q_place, item, position)
@@ -320,11 +344,11 @@ def rows(plan: Plan) -> Any:
                 for k in range(vector):
                     i = j * vector + k
                     c = np.int32(first_of_chunk + k)
-                    if target_gradient and c >= 0 and c < all_classes:
+                    if target_gradient:
                         g = s * sharp * ((top - held[i]) + log)
-                        if weighted:
+                        if weighted and is_class(c, all_classes):
                             g *= real(load(w, c))
-                        store(out_q, out_q_at + c * out_q_place[2], final(g))
+                        of_q[k] = g
                     if gradient:
                         e = held[i] if reuse else exp(held[i] - top)
                         a = zero
@@ -333,28 +357,29 @@ def rows(plan: Plan) -> Any:
                         elif smooth:
                             a = (
                                 share(q, q_at, 0, w, c, sharp, uniform)
-                                if (c >= 0 and c < there)
+                                if is_class(c, there)
                                 else zero
                             )
                         g = e * factor - a
-                        if not probabilities and c == target:
-                            # Of the largest logit, 1 − p is R/(1 + R), which nothing cancels in.
-                            beside = real(constants[1]) - a if smooth else zero
-                            g = e * factor - (spike + a)
-                            if own == top:
-                                g = beside - weights * (rest / (one + rest))
+                        if not probabilities and c == own_class:
+                            g = (evenly - a) - beside if at_top else e * factor - (spike + a)
                         held[i] = of_logits * g if keep else zero
-                if gradient:
-                    if (
-                        vector > 1
-                        and first_of_chunk >= 0
-                        and (first_of_chunk + vector <= all_classes)
-                    ):
-                        store_wide(out, out_at + first_of_chunk, held, j * vector)
-                    else:
+                if target_gradient:
+                    if wide_of_q and within(first_of_chunk, all_classes):
+                        store_wide(out_q, out_q_at + first_of_chunk, of_q, 0)
+                    elif not wide_of_q:
                         for k in range(vector):
                             c = np.int32(first_of_chunk + k)
-                            if c >= 0 and c < all_classes:
-                                store(out, out_at + c * out_place[2], final(held[j * vector + k]))
+                            if is_class(c, all_classes):
+                                store(out_q, out_q_at + c * out_q_place[2], final(of_q[k]))
+                if gradient:
+                    if vector > 1 and within(first_of_chunk, all_classes):
+                        store_wide(out, out_at + first_of_chunk, held, j * vector)
+                    elif single_ones:
+                        step = out_place[2] if apart else 1
+                        for k in range(vector):
+                            c = np.int32(first_of_chunk + k)
+                            if is_class(c, all_classes):
+                                store(out, out_at + c * step, final(held[j * vector + k]))
 
     return sample_rows

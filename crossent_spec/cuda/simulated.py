@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
@@ -18,9 +18,9 @@ from ..dtypes import round_to
 WIDE, WARP = 16, 32
 
 
-def kernel(threads: int) -> Callable[[Any], Any]:
-    """Decorate a kernel; the limit matters to registers only."""
-    del threads
+def kernel(threads: int, blocks: int = 0) -> Callable[[Any], Any]:
+    """Decorate a kernel; the limits matter to registers only."""
+    del threads, blocks
     return cuda.jit
 
 
@@ -29,12 +29,39 @@ def device_function(function: Any) -> Any:
     return cuda.jit(device=True)(function)
 
 
-#: Bytes by ('load' or 'store', address of the memory); see :func:`traffic`.
-counted: Counter[tuple[str, int]] = Counter()
+#: Bytes by 'load' or 'store', address of the memory, and bytes of an access.
+_counted: Counter[tuple[str, int, int]] = Counter()
+
+
+class Traffic(NamedTuple):
+    """Bytes that kernels loaded from and stored to memory, and those of them in wide accesses."""
+
+    loaded: int
+    stored: int
+    loaded_wide: int
+    stored_wide: int
+
+
+def forget_traffic() -> None:
+    """Begin to count anew."""
+    _counted.clear()
+
+
+def traffic(address: int) -> Traffic:
+    """Return what was counted of the memory whose first element, in any order, has an address."""
+
+    def count(kind: str, *widths: int) -> int:
+        return sum(_counted[kind, address, width] for width in widths)
+
+    every = (2, 4, 8, WIDE)
+    return Traffic(
+        count("load", *every), count("store", *every), count("load", WIDE), count("store", WIDE)
+    )
 
 
 def _count(kind: str, memory: np.ndarray[Any, Any], elements: int = 1) -> None:
-    counted[kind, memory.ctypes.data] += elements * memory.itemsize
+    size = elements * memory.itemsize
+    _counted[kind, memory.ctypes.data, size] += size
 
 
 def _widened(values: Any) -> Any:
