@@ -12,8 +12,9 @@ from rich import box
 from rich.table import Table
 
 from conformance.files import write_whole
+from conformance.options import jobs_option
 from conformance.report import console
-from conformance.terminal import Refused, jobs_option, progress_bar
+from conformance.terminal import Refused, progress_bar
 
 
 @click.command()
