@@ -13,18 +13,25 @@ from crossent_spec.cuda.rows import Place
 
 INDEX = "ce/index/3x37/f32/default,weight=mixed,ignored=some,smoothing=0.1,logits=target"
 PROBABILITIES = "ce/prob/3x36/f32/default,weight=mixed,smoothing=0.3"
-#: Threads, elements of an access, accesses held, and whether these are all.
+#: Threads, elements of an access to logits and to probabilities, accesses held, whether these are
+#: all, and whether no access is split.
 SHAPES = [
-    Shape(1, 1, 1, 64, True),
-    Shape(1, 1, 1, 8, False),
-    Shape(2, 1, 1, 4, False),
-    Shape(8, 1, 1, 8, True),
-    Shape(16, 4, 1, 1, True),
-    Shape(32, 1, 1, 2, True),
-    Shape(32, 1, 1, 1, False),
-    Shape(64, 1, 1, 1, True),
-    Shape(64, 4, 1, 1, True),
-    Shape(128, 1, 1, 1, False),
+    Shape(1, 1, 1, 64, True, True),
+    Shape(1, 1, 1, 8, False, True),
+    Shape(2, 1, 1, 4, False, True),
+    Shape(8, 1, 1, 8, True, True),
+    Shape(16, 4, 1, 1, True, False),
+    Shape(32, 1, 1, 2, True, True),
+    Shape(32, 1, 1, 1, False, True),
+    Shape(64, 1, 1, 1, True, True),
+    Shape(64, 4, 1, 1, True, False),
+    Shape(128, 1, 1, 1, False, True),
+]
+#: For samples that are a multiple of 16 bytes long.
+WHOLE = [
+    Shape(16, 4, 4, 1, True, True),
+    Shape(4, 4, 1, 4, True, True),
+    Shape(2, 4, 4, 1, False, True),
 ]
 
 
@@ -34,9 +41,15 @@ def verdict(case):
     return result.verdict, result.message
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("case", [INDEX, PROBABILITIES])
-def test_every_layout_of_threads(monkeypatch, shape, case):
+@pytest.mark.parametrize(
+    ("case", "shape"),
+    [
+        *((case, shape) for case in (INDEX, PROBABILITIES) for shape in SHAPES),
+        *((PROBABILITIES, shape) for shape in WHOLE),
+    ],
+    ids=str,
+)
+def test_every_layout_of_threads(monkeypatch, case, shape):
     monkeypatch.setattr(engine, "choose", lambda layout: shape)  # noqa: ARG005
     assert verdict(case) == ("pass", "")
 
@@ -79,18 +92,18 @@ def layout(samples, classes, size=4, spatial=False, step=1, out_phase=0, q_size=
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (layout(65536, 10), Shape(16, 1, 1, 1, True)),
-        (layout(8192, 1000), Shape(32, 4, 1, 8, True)),
-        (layout(8192, 1000, size=2), Shape(32, 8, 1, 4, True)),
-        (layout(2048, 32000), Shape(1024, 4, 1, 8, True)),
-        (layout(1024, 128256), Shape(512, 4, 1, 2, False)),
-        (layout(8 * 2**18, 21, step=2**18, spatial=True), Shape(1, 1, 1, 32, True)),
-        (layout(8 * 2**18, 150, step=2**18, spatial=True), Shape(1, 1, 1, 8, False)),
-        (layout(64, 50257), Shape(512, 4, 1, 2, False)),
+        (layout(65536, 10), Shape(16, 1, 1, 1, True, True)),
+        (layout(8192, 1000), Shape(32, 4, 1, 8, True, True)),
+        (layout(8192, 1000, size=2), Shape(32, 8, 1, 4, True, True)),
+        (layout(2048, 32000), Shape(1024, 4, 1, 8, True, True)),
+        (layout(1024, 128256), Shape(512, 4, 1, 2, False, True)),
+        (layout(8 * 2**18, 21, step=2**18, spatial=True), Shape(1, 1, 1, 32, True, True)),
+        (layout(8 * 2**18, 150, step=2**18, spatial=True), Shape(1, 1, 1, 8, False, True)),
+        (layout(64, 50257), Shape(512, 4, 1, 2, False, False)),
         # Logits and gradient that are not equally far from a multiple of 16 bytes.
-        (layout(64, 1000, out_phase=1), Shape(32, 1, 1, 32, True)),
-        (layout(64, 1000, q_size=4), Shape(128, 4, 4, 2, True)),
-        (layout(64, 1000, size=8), Shape(256, 2, 1, 2, True)),
+        (layout(64, 1000, out_phase=1), Shape(32, 1, 1, 32, True, True)),
+        (layout(64, 1000, q_size=4), Shape(128, 4, 4, 2, True, True)),
+        (layout(64, 1000, size=8), Shape(256, 2, 1, 2, True, True)),
     ],
 )
 def test_the_layout_of_real_sizes(given, expected):
