@@ -26,3 +26,26 @@ def test_which_samples_are_ignored(ignored, marks):
     found = Values(case).with_ignored(indices)
     assert "".join("i" if value == -7 else "." for value in found) == marks
     np.testing.assert_array_equal(found[found != -7], indices[found != -7])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "factors"),
+    [
+        ("normal", [1, 1, 1, 1, 1]),
+        ("wide", [64, 64, 64, 64, 64]),
+        ("zeros", [0, 0, 0, 0, 0]),
+        ("tail", [1, 1, 1, 1, 64]),
+        ("nan", [1, 1, np.nan, 1, 1]),
+        ("nan-ignored", [np.nan, 1, 1, np.nan, 1]),
+    ],
+)
+def test_patterns_of_the_linear_input(pattern, factors):
+    text = "linear/index/5x3-4x2/f32/mean,ignored=some,bias=yes"
+    ignored = np.array([[True, True], [True, False], [False, False], [True, True], [False, True]])
+    plain = Values(Case.parse(text)).features(ignored)
+    found = Values(Case.parse(f"{text},logits={pattern}")).features(ignored)
+    np.testing.assert_array_equal(found[0], plain[0] * np.array(factors, dtype=float)[:, None])
+    np.testing.assert_array_equal(found[1], plain[1])
+    np.testing.assert_array_equal(found[2], plain[2])
+    assert np.isfinite(plain[0]).all()
+    assert (found[1].shape, found[2].shape) == ((4, 2, 3), (4, 2))
