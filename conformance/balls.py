@@ -42,5 +42,5 @@ def split(balls: Array, ieee: Array, shape: tuple[int, ...]) -> tuple[Float, Flo
         for ball, value, ok in zip(flat, high, finite, strict=True)
     ]
     radius = [float(ball.rad()) if ok else np.inf for ball, ok in zip(flat, finite, strict=True)]
-    arrays = [np.array(values, dtype=np.float64).reshape(shape) for values in (high, low, radius)]
+    arrays = [np.array(values).reshape(shape) for values in (high, low, radius)]
     return arrays[0], arrays[1], arrays[2]

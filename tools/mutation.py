@@ -41,7 +41,7 @@ ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".toml")
 PACKAGES = ("conformance", "crossent_spec", "tests")
 #: Seconds of tests for one mutant; a longer one counts as noticed if it had not ended by then.
-LIMIT = 20.0
+LIMIT = 60.0
 #: Where the mutants stand: a copy, made by the command.
 ROOT_OF_COPY = ROOT
 

@@ -12,7 +12,7 @@ from conformance.expect import ExactCall
 from conformance.golden import prove as proving
 from conformance.golden.make import AmbiguousOverflowError, make_vector
 from conformance.golden.numbers import FORMATS, round_fraction
-from conformance.golden.prove import UnprovedError, prove
+from conformance.golden.prove import UnprovedError, _round_ends, prove
 from conformance.request import build
 
 
@@ -121,3 +121,20 @@ def test_the_precision_of_balls_is_left_as_it_was():
     ctx.prec = 77
     prove(call_of(Case(dtype="f64")), "backward")
     assert ctx.prec in (77, 128)  # what the suite's own expectation sets
+
+
+def test_both_ends_of_a_ball_are_rounded():
+    ball = arb(0.1, 0.25)
+    middle, radius = Fraction(0.1), Fraction(float(ball.rad()))
+    ends = (float(middle - radius), float(middle + radius))
+    assert _round_ends(ball, FORMATS["float64"]) == ends
+    assert _round_ends(arb(0.1), FORMATS["float64"]) == (0.1, 0.1)
+
+
+def test_a_radius_however_small_leaves_a_tie_open(monkeypatch):
+    monkeypatch.setattr(ctx, "prec", 128)
+    to, tie, tiny = FORMATS["float64"], arb(1) + arb(2.0**-53), arb(2.0**-650) ** 2
+    assert tie.is_exact()
+    assert _round_ends(tie, to) == (1.0, 1.0)
+    assert _round_ends(arb(tie, tiny), to) == (1.0, 1 + 2.0**-52)
+    assert _round_ends(tiny, to) == (0.0, 0.0)
