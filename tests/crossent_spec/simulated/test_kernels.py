@@ -25,7 +25,7 @@ SHAPES = [
     Shape(32, 1, 1, 1, False, True),
     Shape(64, 1, 1, 1, True, True),
     Shape(64, 4, 1, 1, True, False),
-    Shape(128, 1, 1, 1, False, True),
+    Shape(64, 1, 1, 1, False, True),
 ]
 #: For samples that are a multiple of 16 bytes long.
 WHOLE = [
