@@ -21,28 +21,20 @@ TOTAL, UNIT, WEIGHT, SCALE, FACTOR, AT_TARGET = range(6)
 
 
 @kernel()
-def at_targets(
-    x: Any,
-    start: Any,
-    step: Any,
-    along: Any,
-    e: Any,
-    e_step: Any,
-    e_along: Any,
-    y: Any,
-    w: Any,
-    at: Any,
-    count: Any,
-    target: Any,
-    own_e: Any,
-    weight: Any,
+def targets(
+    numbers: Any, step: Any, along: Any, y: Any, at: Any, count: Any, of_target: Any
 ) -> None:
-    """Per sample, logit, exponential and weight of the target's class."""
+    """Per sample, the number of the target's class."""
+    at, step, along = np.uint64(at), np.uint64(step), np.uint64(along)
     for n in range(np.uint64(count)):
-        c = np.uint64(y[np.uint64(at) + n])
-        target[n] = x[np.uint64(start) + n * np.uint64(step) + c * np.uint64(along)]
-        own_e[n] = e[n * np.uint64(e_step) + c * np.uint64(e_along)]
-        weight[n] = w[c]
+        of_target[n] = numbers[n * step + np.uint64(y[at + n]) * along]
+
+
+@kernel()
+def weights_of(w: Any, y: Any, at: Any, count: Any, weight: Any) -> None:
+    """Per sample, the weight of the target's class."""
+    for n in range(np.uint64(count)):
+        weight[n] = w[y[np.uint64(at) + n]]
 
 
 @kernel()
@@ -113,7 +105,10 @@ def found(
     single: Any,
     double: Any,
 ) -> Any:
-    """All that is found for every sample of a block; tell whether some gradient is odd."""
+    """All else that is found of every sample of a block; tell whether some gradient is odd.
+
+    Known are the targets' logits, the largest, what the exponentials share, and their sums.
+    """
     m, a, rest, unit = single[M], single[A], double[TOTAL], double[UNIT]
     if rests(count, m, a, b, unit, rest):
         for n in range(count):
@@ -123,9 +118,8 @@ def found(
                 )
                 rest[n] = others / unit[n] + (same - 1)
     target, own_e, weight = single[TARGET], single[OWN], double[WEIGHT]
-    at_targets(
-        x, start, step, along, e, e_step, e_along, y, w, at, count, target, own_e, weight
-    )  # fmt: skip
+    targets(e, e_step, e_along, y, at, count, own_e)
+    weights_of(w, y, at, count, weight)
     losses_of(at, count, keep, m, target, weight, rest, losses)
     if scale.size == 0:
         return False

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import HIGH, LOW, TOTAL, UNIT, A, M, corrected, found
+from .blocks import HIGH, LOW, TARGET, TOTAL, UNIT, A, M, corrected, found, targets
 from .compiling import kernel
 from .exponential import exp_single
 from .fours import (
@@ -26,7 +26,6 @@ from .fours import (
 )
 from .indexed import LOWEST, VAST
 from .lanes import shifts
-from .numbers import prefetch
 from .vectors import (
     LANES,
     LINE,
@@ -42,18 +41,18 @@ from .vectors import (
     wide,
 )
 
-#: Elements of a block.
-BLOCK = 1 << 12
+#: Elements of a block of rows, and of samples side by side: runs of these should be long.
+BLOCK, SIDE_BLOCK = 1 << 12, 1 << 14
 #: Most samples of a block of either layout.  All blocks' numbers of samples are powers of two, so
 #: that the blocks are the same wherever a multiple of this is cut off.
-ROWS_AT_ONCE, WIDTH = 128, 256
+ROWS_AT_ONCE, WIDTH = 128, 512
 FULL, NEXT = np.uint64(LANES), np.uint64(LINE)
 
 
 @kernel()
-def samples_of_block(elements: Any, least: Any, most: Any) -> Any:
+def samples_of_block(elements: Any, block: Any, least: Any, most: Any) -> Any:
     """Samples of a block whose samples take so many elements of memory."""
-    while most > least and most * elements > BLOCK:
+    while most > least and most * elements > block:
         most //= 2
     return most
 
@@ -158,7 +157,7 @@ def short_rows(
     """
     fused = scale.size > 0
     pitch = -(-classes // LINE) * LINE
-    width = samples_of_block(pitch, 2 * ROWS, ROWS_AT_ONCE)
+    width = samples_of_block(pitch, BLOCK, 2 * ROWS, ROWS_AT_ONCE)
     e = np.empty(width * pitch, x.dtype)
     single, double = np.empty((6, width), x.dtype), np.empty((6, width))
     b = np.empty(width, np.uint32)
@@ -178,6 +177,7 @@ def short_rows(
             left[at : at + count] = True
             at += count
             continue
+        targets(x[start:], x_step, 1, y, at, count, single[TARGET])
         exponentials_of_rows(x, start, step, classes, rows, single[A], b, e, pitch)
         sums_of_rows(e, pitch, rows, double[TOTAL])
         odd = found(
@@ -194,46 +194,36 @@ def short_rows(
 
 
 @kernel()
-def peaks_side_by_side(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> None:
-    """The largest logit of each sample; meanwhile what comes next is fetched."""
-    step, n = np.uint64(step), np.uint64(count)
-    for i in range(np.uint64(0), n, FULL):
-        at, v = np.uint64(start) + i, repeated(LOWEST)
-        for _ in range(classes):
-            if i + FULL <= n:
-                for line in range(0, LANES, LINE):
-                    prefetch(x, at + n + np.uint64(line), False)
-                v = larger_of(v, load(x, at))
-            else:
-                v = larger_of(v, load_first(x, at, n - i, LOWEST))
-            at += step
-        store(m, i, v)
+def peaks_side_by_side(
+    x: Any, start: Any, step: Any, classes: Any, count: Any, e: Any, pitch: Any, m: Any
+) -> None:
+    """The largest logit of each sample, and all of them into ``e``.
+
+    Lines a power of two apart, as classes often are, push each other out of the cache: they had
+    better be read once, and as many as follow each other in a row.
+    """
+    n = np.uint64(count)
+    for c in range(classes):
+        at, e_at = np.uint64(start + c * step), np.uint64(c * pitch)
+        for i in range(np.uint64(0), n, FULL):
+            v = load(x, at + i) if i + FULL <= n else load_first(x, at + i, n - i, LOWEST)
+            store(e, e_at + i, v)
+            store(m, i, larger_of(load(m, i), v) if c > 0 else v)
 
 
 @kernel()
 def exponentials_side_by_side(
-    x: Any,
-    start: Any,
-    step: Any,
-    classes: Any,
-    count: Any,
-    a: Any,
-    b: Any,
-    e: Any,
-    pitch: Any,
-    total: Any,
+    classes: Any, count: Any, a: Any, b: Any, e: Any, pitch: Any, total: Any
 ) -> None:
-    """The exponentials of each sample, and their sum."""
-    step, n, pitch = np.uint64(step), np.uint64(count), np.uint64(pitch)
+    """The exponentials of each sample in the place of its logits, and their sum."""
+    n, pitch = np.uint64(count), np.uint64(pitch)
     for i in range(np.uint64(0), n, FULL):
-        at, e_at, s = np.uint64(start) + i, i, repeated(0.0)
+        e_at, s = i, repeated(0.0)
         low, bias = load(a, i), load(b, i)
         for _ in range(classes):
-            v = load(x, at) if i + FULL <= n else load_first(x, at, n - i, LOWEST)
-            v = exp_single(v, low, bias)
+            v = exp_single(load(e, e_at), low, bias)
             store(e, e_at, v)
             s = s + wide(v)
-            at += step
             e_at += pitch
         store(total, i, s)
 
@@ -251,23 +241,19 @@ def gradients_side_by_side(
     step: Any,
 ) -> None:
     """The exponentials of each sample times its factor."""
-    step, n, pitch = np.uint64(step), np.uint64(count), np.uint64(pitch)
-    lines = np.uint64(LINE - 1)
-    past = out.size >= VAST and (to_line(out, np.uint64(to)) | step & lines) == 0
-    for i in range(np.uint64(0), n, FULL):
-        at, e_at = np.uint64(to) + i, i
-        f, g = load(high, i), load(low, i)
-        for _ in range(classes):
-            v = load(e, e_at)
-            v = v * f + v * g
+    n, lines = np.uint64(count), np.uint64(LINE - 1)
+    past = out.size >= VAST and (to_line(out, np.uint64(to)) | np.uint64(step) & lines) == 0
+    for c in range(classes):
+        at, e_at = np.uint64(to + c * step), np.uint64(c * pitch)
+        for i in range(np.uint64(0), n, FULL):
+            v = load(e, e_at + i)
+            v = v * load(high, i) + v * load(low, i)
             if i + FULL > n:
-                store_first(out, at, n - i, v)
+                store_first(out, at + i, n - i, v)
             elif past:
-                store_past(out, at, v)
+                store_past(out, at + i, v)
             else:
-                store(out, at, v)
-            at += step
-            e_at += pitch
+                store(out, at + i, v)
 
 
 @kernel()
@@ -293,20 +279,19 @@ def side_by_side(
     The parameters are those of :func:`.lanes.lanes`.
     """
     fused = scale.size > 0
-    width = samples_of_block(classes, LANES, WIDTH)
+    width = samples_of_block(classes, SIDE_BLOCK, LANES, WIDTH)
     e = np.empty(width * classes, x.dtype)
     single, double = np.empty((6, width), x.dtype), np.empty((6, width))
     b = np.empty(width, np.uint32)
     for at in range(begin, end, width):
         count = min(width, end - at)
         start, to = x_start + (at - begin), out_start + (at - begin)
-        peaks_side_by_side(x, start, x_step, classes, count, single[M])
+        peaks_side_by_side(x, start, x_step, classes, count, e, width, single[M])
         if shifts(count, single[M], single[A], b, double[UNIT]):
             left[at : at + count] = True
             continue
-        exponentials_side_by_side(
-            x, start, x_step, classes, count, single[A], b, e, width, double[TOTAL]
-        )
+        targets(e, 1, width, y, at, count, single[TARGET])
+        exponentials_side_by_side(classes, count, single[A], b, e, width, double[TOTAL])
         odd = found(
             at, count, classes, x, start, 1, x_step, e, 1, width, y, keep, w, losses, scale, b,
             single, double,

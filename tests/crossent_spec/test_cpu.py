@@ -161,7 +161,9 @@ def test_the_number_of_threads_changes_no_bit(name, shape, monkeypatch):
     assert found[0][0] == found[0][2]
 
 
-@pytest.mark.parametrize("shape", [(8, 100), (30, 4), (2, 5, 9)])
+@pytest.mark.parametrize(
+    "shape", [(8, 100), (30, 4), (2, 5, 9), (1000, 10), (3, 21, 600), (40, 300), (5, 5000)]
+)
 class TestOut:
     def test_it_receives_the_gradient(self, shape):
         x, y = problem(2, shape, np.float32)
@@ -186,6 +188,20 @@ class TestOut:
             assert same.input is own
             np.testing.assert_array_equal(own, expected)
             np.testing.assert_array_max_ulp(got, loss, 1)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((601, 30_001), 0), ((1, 17, 1 << 20), 2)])
+def test_a_gradient_that_goes_past_the_cache(shape, axis):
+    x, y = problem(6, shape, np.float32)
+    memory = np.empty(x.size + 16, np.float32)
+    first = -(memory.ctypes.data // 4) % 16  # from the start of a cache line
+    out = memory[first : first + x.size].reshape(shape)
+    cs.cross_entropy_value_and_grad(x, y, reduction="sum", out=out)
+    # Of half the samples the gradient is not large enough for that.
+    for part in np.split(np.arange(shape[axis]), [shape[axis] // 2]):
+        own, target = np.take(x, part, axis), np.take(y, part, 1 if axis else 0)
+        same = cs.cross_entropy_value_and_grad(own, target, reduction="sum")[1].input
+        assert np.array_equal(np.take(out, part, axis), same)
 
 
 def test_out_is_checked():
