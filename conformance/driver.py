@@ -148,7 +148,8 @@ class Worker:
     elapsed
         Seconds from the last request to its reply.
     compiling
-        Seconds that the program asked for beside the time of a case.
+        Seconds that are left of what the program asked for beside the time of its cases; however
+        often it is started, it has them once, so that a program that hangs does not take long.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Worker:
         self.program = program
         self.elapsed = 0.0
         self.compiling = 0.0
+        self._started = False
         self._start_limit = start_limit
         self._memory = memory
         self._process: Process | None = None
@@ -197,7 +199,8 @@ class Worker:
         except BaseException:
             self._stop(0.0)
             raise
-        self.compiling = hello.compiling
+        if not self._started:
+            self._started, self.compiling = True, hello.compiling
         return hello
 
     def send(self, message: Message) -> None:

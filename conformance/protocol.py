@@ -85,7 +85,7 @@ class Adapter:
         """Return ``{"name": ..., "systems": [...], "versions": {package: version}}``.
 
         A framework that compiles what a call needs when it meets it first adds ``"compiling"``:
-        the seconds that this may take, 120 at most, on top of the time limit of a case.
+        the seconds that this may take in all, 120 at most, on top of the time limits of cases.
         """
         raise NotImplementedError
 

@@ -322,7 +322,15 @@ class Seat:
                 return lambda: failure
         self.failed_starts = 0
         self.worker.send(message)
-        return lambda: self.worker.receive(self._timeout + self.worker.compiling)
+        return self._receive
+
+    def _receive(self) -> Reply:
+        """Return the reply; what it took beyond the limit goes off what may be compiled."""
+        reply = self.worker.receive(self._timeout + self.worker.compiling)
+        self.worker.compiling -= min(
+            max(0.0, self.worker.elapsed - self._timeout), self.worker.compiling
+        )
+        return reply
 
 
 def _lane_main(

@@ -161,6 +161,21 @@ def test_compiling_does_not_count_against_a_case(tmp_path):
             assert answer == WorkerFailure("timeout", "no reply within 0.3 s")
 
 
+def test_compiling_takes_its_time_once_however_often_a_call_hangs(tmp_path):
+    (tmp_path / "adapter.py").write_text(
+        "import time\n"
+        "class Adapter:\n"
+        "    def describe(self): return {'systems': [], 'compiling': 1.5}\n"
+        "    def forward(self, call): time.sleep(60)\n"
+    )
+    seat = Seat(Program.of_adapter("x", str(tmp_path / "adapter.py")), timeout=0.3)
+    late = [seat.ask(fakes.message())() for _ in range(3)]
+    seat.worker.close()
+    assert late[0] == WorkerFailure("timeout", "no reply within 1.8 s")
+    assert seat.worker.compiling == 0
+    assert late[1:] == [WorkerFailure("timeout", "no reply within 0.3 s")] * 2
+
+
 def test_a_line_without_an_end_is_cut_off(monkeypatch):
     monkeypatch.setattr(driver, "_REPLY_LIMIT", 1 << 16)
     code = "import sys\nwhile True: sys.stdout.write('x' * 4096)"

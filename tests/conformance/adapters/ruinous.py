@@ -239,6 +239,10 @@ DEEDS = {
 
 
 class Adapter(Embedded):
+    def describe(self):
+        # Hanging is not compiling.
+        return {**super().describe(), "compiling": 0}
+
     def forward(self, call):
         rows, classes = call.arrays["input"].data.shape
         if rows == ROWS and call.arguments["reduction"] == "mean":
