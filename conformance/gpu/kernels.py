@@ -172,6 +172,11 @@ def _rows(full: bool) -> Iterator[Kernel]:
             yield from once(f" with {q}", shape, dtype, q, "probabilities")
 
 
+def _copy_of(source: str, to: str) -> Any:
+    steps = types.UniTuple(INTEGER, 3)
+    return types.void(_array(source), INTEGER, steps, _array(to), INTEGER, steps, steps, INTEGER)
+
+
 def _others() -> Iterator[Kernel]:
     warp, whole = 32, reductions.THREADS
     y = _array("int64")
@@ -204,6 +209,14 @@ def _others() -> Iterator[Kernel]:
             threads,
             Meant(threads),
         )
+    for dtype in ("float32", "float64"):
+        yield Kernel(
+            f"zero rows, {dtype}",
+            copying.zeroes,
+            types.void(_array(dtype), INTEGER, y, PLACE, INTEGER, INTEGER, INTEGER),
+            copying.THREADS,
+            Meant(1),
+        )
     for dtype, stored in STORED.items():
         short = np.dtype(stored).itemsize == 2
         yield Kernel(
@@ -222,14 +235,28 @@ def _others() -> Iterator[Kernel]:
         )
         yield Kernel(
             f"copy, {dtype}",
-            copying._copy,
-            types.void(
-                _array(stored), INTEGER, types.UniTuple(INTEGER, 3), _array(stored), INTEGER,
-                types.UniTuple(INTEGER, 3), types.UniTuple(INTEGER, 3), INTEGER,
-            ),
+            partial(copying.copies, False, False),
+            _copy_of(stored, stored),
             copying.THREADS,
             Meant(1),
-        )  # fmt: skip
+        )
+        if dtype != "float32":
+            for one, other in ((stored, "float32"), ("float32", stored)):
+                yield Kernel(
+                    f"copy, {dtype} {'from' if one == 'float32' else 'to'} float32",
+                    partial(copying.copies, True, False),
+                    _copy_of(one, other),
+                    copying.THREADS,
+                    Meant(1),
+                )
+        if short:
+            yield Kernel(
+                f"copy, {dtype} from float64",
+                partial(copying.copies, True, True),
+                _copy_of("float64", stored),
+                copying.THREADS,
+                Meant(1),
+            )
         for probabilities, smooth in ((False, False), (False, True), (True, True)):
             real = "float64" if stored == "float64" else "float32"
             kind = "probabilities" if probabilities else "indices"

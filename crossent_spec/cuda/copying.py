@@ -18,7 +18,7 @@ THREADS = 256
 
 
 @cache
-def _copy(numbers: bool, twice: bool) -> Any:
+def copies(numbers: bool, twice: bool) -> Any:
     """Compile: copy elements as they are, or as floating numbers, rounded once."""
 
     @device_function
@@ -63,7 +63,7 @@ def copy(source: DeviceArray, to: DeviceArray, stream: Any) -> None:
         first = array.pointer - start * size
         places += [memory.flat(first, extent, memory.storage(array.dtype), array), start, steps]
     numbers = source.dtype != to.dtype
-    kernel_of_types = _copy(numbers, source.dtype.itemsize == 8 and to.dtype.itemsize == 2)
+    kernel_of_types = copies(numbers, source.dtype.itemsize == 8 and to.dtype.itemsize == 2)
     threads = min(THREADS, source.size)
     blocks = -(-source.size // threads)
     launch(kernel_of_types, blocks, threads, stream, *places, source.shape, source.size)
@@ -90,7 +90,9 @@ def converted(
 
 
 @cache
-def _zero_rows() -> Any:
+def zeroes() -> Any:
+    """Compile: set to zero the rows whose targets are ignored at every position."""
+
     @kernel(THREADS)
     def zero_ignored_rows(
         matrix: Any, width: Any, y: Any, y_place: Any, ignored: Any, positions: Any, batch: Any
@@ -116,6 +118,6 @@ def zero_rows(matrix: DeviceArray, call: Any, stream: Any) -> None:
     batch, width = matrix.shape
     threads = min(THREADS, batch)
     launch(
-        _zero_rows(), -(-batch // threads), threads, stream, memory.memory_of(matrix), width,
+        zeroes(), -(-batch // threads), threads, stream, memory.memory_of(matrix), width,
         call.y, call.y_place, call.ignored, call.positions, batch,
     )  # fmt: skip
