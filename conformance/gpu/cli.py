@@ -86,7 +86,7 @@ def check(
 def table(found: Sequence[Any]) -> Table:
     """Return the figures as a table, a row for each kernel and target."""
     made = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    made.add_column("kernel", overflow="fold")
+    made.add_column("kernel", overflow="fold", min_width=36)
     made.add_column("target", no_wrap=True)
     for title in ("block", "regis-\nters", "shared\nbytes", "stack", "spilled", "barriers",
                   "shuffles"):  # fmt: skip
