@@ -119,25 +119,35 @@ def reshaped(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
 
 def is_on_device(value: Any) -> bool:
     """Tell whether an argument lies in a GPU's memory."""
-    return not isinstance(value, np.ndarray) and hasattr(value, INTERFACE)
+    if isinstance(value, np.ndarray):
+        return False
+    try:
+        return hasattr(value, INTERFACE)
+    except Exception:
+        # It has one, but gives a reason against it: said when its name is known.
+        return True
 
 
 def from_interface(value: Any, name: str) -> DeviceArray:
     """Return an argument ``name`` that has the CUDA array interface as a :class:`DeviceArray`."""
     if isinstance(value, DeviceArray):
         return value
-    about = getattr(value, INTERFACE)
+    try:
+        about = getattr(value, INTERFACE)
+    except Exception as error:
+        raise TypeError(f"{name}: {error}") from error
     if about.get("mask") is not None:
         raise TypeError(f"{name}: got a masked array, expected one without a mask")
     shape = tuple(int(extent) for extent in about["shape"])
     dtype = _dtype(about["typestr"], name)
     strides = about.get("strides")
     pointer, read_only = about["data"]
+    pointer = pointer or 0
     if pointer % dtype.itemsize or any(step % dtype.itemsize for step in strides or ()):
         raise ValueError(f"{name}: got an array that is not aligned to its elements")
     return DeviceArray(
         value,
-        int(pointer or 0),
+        int(pointer),
         shape,
         dtype,
         None if strides is None else tuple(int(step) for step in strides),
@@ -160,7 +170,10 @@ def _dtype(typestr: str, name: str) -> np.dtype[Any]:
                 f"{name}: bfloat16 needs the package ml_dtypes, which is not installed"
             ) from None
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(typestr)
+    dtype = np.dtype(typestr)
+    if not dtype.isnative:
+        raise TypeError(f"{name}: got dtype {dtype.str}, expected native byte order on a GPU")
+    return dtype
 
 
 def contiguous(shape: tuple[int, ...], size: int) -> tuple[int, ...]:

@@ -26,10 +26,13 @@ class Placement:
     give
         From an array on the GPU to what the caller works with: NumPy's arrays for a call with
         these, otherwise arrays of the library that the input is of.
+    held
+        What must live as long: NumPy's arrays that were copied, the caller's stream.
     """
 
     stream: Any
     give: Callable[[DeviceArray], Any]
+    held: tuple[Any, ...] = ()
 
 
 def placed(backend: str | None, stream: Any, **arrays: Any) -> tuple[Placement | None, list[Any]]:
@@ -57,40 +60,56 @@ def placed(backend: str | None, stream: Any, **arrays: Any) -> tuple[Placement |
     memory.require_device()
     if not on_device:
         on = memory.stream_from(stream)
-        return Placement(on, memory.to_host), [
-            None if value is None else _copied(value, on) for value in arrays.values()
+        given = {
+            name: None if value is None else np.asarray(value) for name, value in arrays.items()
+        }
+        return Placement(on, memory.to_host, (*given.values(), stream)), [
+            None if value is None else _copied(value, on) for value in given.values()
         ]
     found = [
         None if value is None else from_interface(value, name) for name, value in arrays.items()
     ]
     first = next(array for array in found if array is not None)
+    input = next(iter(arrays.values()))
+    if stream is None and _library(input) == "torch":
+        # Its interface tells no stream.
+        stream = sys.modules["torch"].cuda.current_stream(input.device).cuda_stream
     on = memory.stream_of(first) if stream is None else memory.stream_from(stream)
-    return Placement(on, _giver(next(iter(arrays.values())))), found
+    ready = [None if array is None else memory.on_stream(array, on) for array in found]
+    return Placement(on, _giver(input, on), (stream,)), ready
 
 
 def _copied(value: Any, stream: Any) -> Any:
     from .cuda import memory
 
-    array = np.asarray(value)
-    if not (is_floating(array.dtype) or is_integer(array.dtype)):
+    if not (is_floating(value.dtype) or is_integer(value.dtype)):
         # Its dtype is refused by name later.
-        return array
-    return memory.to_device(array, stream)
+        return value
+    return memory.to_device(value, stream)
 
 
-def _giver(like: Any) -> Callable[[DeviceArray], Any]:
-    """Return what makes arrays of the library that an array is of."""
-    library = type(like).__module__.partition(".")[0]
+def _library(array: Any) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
+def _giver(like: Any, stream: Any) -> Callable[[DeviceArray], Any]:
+    """Return what makes arrays of the library that an array is of; only torch has bfloat16."""
+    library = _library(like)
     if library == "torch":
-        return lambda array: _as_torch(sys.modules["torch"], array)
+        return lambda array: _as_torch(sys.modules["torch"], array, stream)
     if library == "cupy":
-        return lambda array: sys.modules["cupy"].asarray(array)
+        return lambda array: (
+            array if array.dtype.name == "bfloat16" else sys.modules["cupy"].asarray(array)
+        )
     if library in ("numba", "numba_cuda"):
         return _as_numba
     return lambda array: array
 
 
-def _as_torch(torch: Any, array: DeviceArray) -> Any:
+def _as_torch(torch: Any, array: DeviceArray, stream: Any) -> Any:
+    if array.stream not in (None, torch.cuda.current_stream().cuda_stream or 1):
+        # torch does not read the interface's stream.
+        stream.synchronize()
     if array.dtype.name != "bfloat16":
         return torch.as_tensor(array, device="cuda")
     bits = DeviceArray(array, array.pointer, array.shape, np.dtype(np.int16), array.strides)

@@ -78,9 +78,9 @@ def converted(
     array: DeviceArray, dtype: np.dtype[Any], stream: Any, always: bool = False
 ) -> DeviceArray:
     """Return an array in C order and of a floating dtype; a copy only where it must be."""
-    made = memory.empty(array.shape, dtype, stream)
     if not always and array.dtype == dtype and memory.is_contiguous(array):
         return array
+    made = memory.empty(array.shape, dtype, stream)
     if array.ndim == 0:
         one = [DeviceArray(a, a.pointer, (1,), a.dtype) for a in (array, made)]
         copy(one[0], one[1], stream)

@@ -128,15 +128,20 @@ class Call:
         """
         self.prepare(asked)
         losses = self.losses()
-        found, per_sample = self.rows(asked, losses)
         if "weight" in asked.names:
             groups = max(1, min(GROUPS, self.samples // 64))
             sums = memory.empty((groups, 3, self.classes), DOUBLE, self.stream)
+            # Before the gradient takes the logits' place.
+            before = asked if asked.out is None else asked._replace(names=("weight",), out=None)
+            found, per_sample = self.rows(before, losses)
             self.sum_by_class(asked, per_sample, sums)
-        loss = self.reduced(losses)
-        if "weight" in asked.names:
-            found["weight"] = self.of_weight(sums)
-        return loss, found
+            asked = asked._replace(names=[name for name in asked.names if name != "weight"])
+            if asked.out is not None:
+                found, _ = self.rows(asked, losses)
+            loss = self.reduced(losses)
+            return loss, {**found, "weight": self.of_weight(sums)}
+        found, _ = self.rows(asked, losses)
+        return self.reduced(losses), found
 
     @property
     def mean(self) -> bool:
@@ -259,6 +264,10 @@ class Call:
                 remember="weight" in names,
                 spatial=self.positions > 1,
                 twice=self.wide and self.logits.dtype.itemsize == 2,
+                twice_losses=self.wide and losses.dtype.itemsize == 2,
+                twice_target=self.wide
+                and self.probabilities is not None
+                and self.probabilities.dtype.itemsize == 2,
             )
         )
         block = shape.block(self.samples)

@@ -57,7 +57,12 @@ class Shape(NamedTuple):
     whole: bool
 
     def block(self, samples: int) -> int:
-        """Threads of a block: several samples', whole warps of them if they exchange anything."""
+        """Threads of a block: several samples', whole warps of them if they exchange anything.
+
+        Samples of more than a warp have a block each, through whose memory they exchange.
+        """
+        if self.threads > WARP:
+            return self.threads
         least = WARP if self.threads > 1 else 1
         return max(self.threads, least, min(BLOCK, self.threads * _power_of_two(samples)))
 

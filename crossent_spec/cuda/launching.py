@@ -5,13 +5,18 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from numba.cuda.core.errors import NumbaPerformanceWarning
+
 from .target import SIMULATED
 
 
 def launch(kernel: Any, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
     """Start a kernel on a stream."""
     if not SIMULATED:
-        kernel[blocks, threads, stream](*arguments)
+        with warnings.catch_warnings():
+            # That a sum's last step is one block.
+            warnings.simplefilter("ignore", NumbaPerformanceWarning)
+            kernel[blocks, threads, stream](*arguments)
         return
     import sys
 

@@ -23,7 +23,7 @@ from .linear import LinearCall
 def loss(problem: Problem, mult: float, unit: bool) -> Any:
     """Return the loss."""
     where = _placement(problem)
-    return where.give(Call(problem, where.stream, mult, unit).evaluate(Asked())[0])
+    return _loss(where, Call(problem, where.stream, mult, unit).evaluate(Asked())[0])
 
 
 def loss_and_vjp(
@@ -53,7 +53,7 @@ def value_and_grad(
         names,
         _grad_output(problem, grad_output, where.stream),
         gain,
-        _out(problem, out, "input" in names, where.stream),
+        _out(problem, out, "input" in names, grad_output, where.stream),
     )
     value, found = call.evaluate(asked)
     given = {name: where.give(gradient) for name, gradient in found.items()}
@@ -62,13 +62,14 @@ def value_and_grad(
             assert asked.out is not None
             out[...] = memory.to_host(asked.out, where.stream)
         given["input"] = out
-    return where.give(value), Gradients(**given)
+    return _loss(where, value), Gradients(**given)
 
 
 def linear_loss(problem: Problem, projection: Projection, rows: int | None) -> Any:
     """Return the linear loss."""
     where = _placement(problem)
-    return where.give(LinearCall(problem, projection, where.stream, rows).evaluate(Asked())[0])
+    call = LinearCall(problem, projection, where.stream, rows)
+    return _loss(where, call.evaluate(Asked())[0])
 
 
 def linear_loss_and_vjp(
@@ -94,7 +95,13 @@ def linear_value_and_grad(
     asked = Asked(names, _grad_output(problem, grad_output, where.stream))
     loss, found = LinearCall(problem, projection, where.stream, rows).evaluate(asked)
     given = {name: where.give(gradient) for name, gradient in found.items()}
-    return where.give(loss), Gradients(**given)
+    return _loss(where, loss), Gradients(**given)
+
+
+def _loss(where: Placement, value: DeviceArray) -> Any:
+    """Return a loss as the caller has arrays; a scalar of NumPy's is one."""
+    found = where.give(value)
+    return found[()] if where.give is memory.to_host else found
 
 
 def _placement(problem: Problem) -> Placement:
@@ -118,13 +125,15 @@ def _grad_output(problem: Problem, given: Any, stream: Any) -> DeviceArray | flo
             f"{problem.loss_shape}"
         )
     if isinstance(array, DeviceArray):
-        return array
+        return memory.on_stream(array, stream)
     if array.ndim == 0 and problem.reduction != "none":
         return float(array)
     return memory.to_device(array.astype(np.float64), stream)
 
 
-def _out(problem: Problem, out: Any, wanted: bool, stream: Any) -> DeviceArray | None:
+def _out(
+    problem: Problem, out: Any, wanted: bool, grad_output: Any, stream: Any
+) -> DeviceArray | None:
     """Check the buffer of the logits' gradient."""
     if out is None:
         return None
@@ -133,7 +142,7 @@ def _out(problem: Problem, out: Any, wanted: bool, stream: Any) -> DeviceArray |
     logits: Any = problem.logits
     if not is_on_device(out):
         return _host_out(problem, out, stream)
-    array = from_interface(out, "out")
+    array = memory.on_stream(from_interface(out, "out"), stream)
     dtype = native(problem.dtype)
     if array.dtype != dtype:
         raise TypeError(f"out: got dtype {array.dtype}, expected {dtype}")
@@ -150,6 +159,8 @@ def _out(problem: Problem, out: Any, wanted: bool, stream: Any) -> DeviceArray |
     whole = array.merged(logits.shape)
     same = whole is not None and array.pointer == logits.pointer and whole.strides == logits.strides
     others: list[Any] = [problem.targets.original, problem.weight]
+    if is_on_device(grad_output):
+        others.append(from_interface(grad_output, "grad_output"))
     for other in others if same else [logits, *others]:
         if other is not None and _overlap(array, other):
             raise ValueError("out: overlaps an argument; only the input itself is allowed")
@@ -168,6 +179,15 @@ def _host_out(problem: Problem, out: Any, stream: Any) -> DeviceArray:
         raise ValueError(f"out: got shape {out.shape}, expected {problem.logits_shape}")
     if not out.flags.writeable:
         raise ValueError("out: got an array that is read-only")
+    if out.size and any(
+        step == 0 and extent > 1 for step, extent in zip(out.strides, out.shape, strict=True)
+    ):
+        raise ValueError(f"out: got strides {out.strides}, expected every element in its own place")
+    input, *others = (held for held in _placement(problem).held if isinstance(held, np.ndarray))
+    same = out.ctypes.data == input.ctypes.data and out.strides == input.strides
+    for other in others if same else [input, *others]:
+        if np.may_share_memory(out, other):
+            raise ValueError("out: overlaps an argument; only the input itself is allowed")
     return memory.empty(problem.logits_shape, native(problem.dtype), stream)
 
 

@@ -70,7 +70,9 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any = 0) -> Devi
         address = owner.ctypes.data + -owner.ctypes.data % WIDE
         return DeviceArray(owner, address, shape, dtype)
     owner = cuda.device_array(size, np.uint8, stream=stream)
-    return DeviceArray(owner, owner.__cuda_array_interface__["data"][0], shape, dtype)
+    return DeviceArray(
+        owner, owner.device_ctypes_pointer.value, shape, dtype, stream=number_of(stream)
+    )
 
 
 def to_device(array: Array, stream: Any = 0) -> DeviceArray:
@@ -82,6 +84,8 @@ def to_device(array: Array, stream: Any = 0) -> DeviceArray:
     made = empty(array.shape, native.dtype, stream)
     if array.size:
         _bytes(made).copy_to_device(native.reshape(-1).view(np.uint8), stream=stream)
+        # The copy may still be under way.
+        made.owner = (made.owner, native)
     return made
 
 
@@ -108,10 +112,23 @@ def stream_of(array: DeviceArray) -> Any:
 
 
 def stream_from(given: Any) -> Any:
-    """Return Numba's stream for one given as Numba's, CuPy's, PyTorch's, or as its number."""
-    if given is None or SIMULATED:
-        return cuda.default_stream() if given is None else given
-    if isinstance(given, int):
+    """Return Numba's stream for one given as Numba's, CuPy's, PyTorch's, or as its number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is none of these.
+    """
+    if given is None:
+        return cuda.default_stream() if SIMULATED else cuda.legacy_default_stream()
+    if isinstance(given, bool | str | float):
+        raise TypeError(f"stream: got {given!r}, expected a stream or its number")
+    if isinstance(given, int | np.integer):
+        given = int(given)
+        if given < 0:
+            raise ValueError(f"stream: got {given}, expected a stream or its number")
+        if SIMULATED:
+            return cuda.default_stream()
         # Of the interface: 1 is the legacy default stream, 2 the one of each thread.
         if given in (0, 1):
             return cuda.legacy_default_stream()
@@ -121,7 +138,24 @@ def stream_from(given: Any) -> Any:
     for attribute in ("ptr", "cuda_stream"):
         if isinstance(getattr(given, attribute, None), int):
             return stream_from(getattr(given, attribute))
+    if not hasattr(given, "synchronize"):
+        raise TypeError(f"stream: got {given!r}, expected a stream or its number")
     return given
+
+
+def number_of(stream: Any) -> int | None:
+    """Return what the CUDA array interface calls a stream, of which 0 is none."""
+    return None if SIMULATED else int(stream) or 1
+
+
+def on_stream(array: DeviceArray, stream: Any) -> DeviceArray:
+    """Return an array for use on a stream: wait for the one that it comes from, if another."""
+    number = number_of(stream)
+    if array.stream is not None and array.stream != number:
+        synchronize(stream_of(array))
+    return DeviceArray(
+        array, array.pointer, array.shape, array.dtype, array.strides, array.read_only, number
+    )
 
 
 def synchronize(stream: Any) -> None:

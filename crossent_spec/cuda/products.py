@@ -47,15 +47,27 @@ class _Cublas:
 
     def multiply(self, a: Operand, b: Operand, out: DeviceArray, add: bool = False) -> None:
         """Write a·b to ``out``, or add it."""
+        if not out.size:
+            return
         with self.stream:
+            left, right, result = (self._array(matrix) for matrix in (a.matrix, b.matrix, out))
+            if not left.size:
+                if not add:
+                    result.fill(0)
+                return
             self.gemm(
                 "T" if a.transposed else "N",
                 "T" if b.transposed else "N",
-                self.as_array(a.matrix),
-                self.as_array(b.matrix),
-                out=self.as_array(out),
+                left,
+                right,
+                out=result,
                 beta=1.0 if add else 0.0,
             )
+
+    def _array(self, matrix: DeviceArray) -> Any:
+        # Without a stream, for which CuPy would wait: it is this one.
+        plain = (matrix, matrix.pointer, matrix.shape, matrix.dtype, matrix.strides)
+        return self.as_array(DeviceArray(*plain))
 
 
 def _on_host(a: Operand, b: Operand, out: DeviceArray, add: bool = False) -> None:

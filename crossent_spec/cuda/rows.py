@@ -46,8 +46,9 @@ class Plan(NamedTuple):
         Whether to write the gradients of logits and of probabilities, and m and log(1 + R).
     spatial
         Whether a sample is an item and a position, (N, C, D) with D > 1.
-    twice
-        Whether gradients in float64 are stored in 16 bits.
+    twice, twice_losses, twice_target
+        Whether float64 is stored in 16 bits: gradients of logits, losses, gradients of
+        probabilities.
     """
 
     wide: bool
@@ -66,6 +67,8 @@ class Plan(NamedTuple):
     remember: bool
     spatial: bool
     twice: bool
+    twice_losses: bool = False
+    twice_target: bool = False
 
     @property
     def block(self) -> int:
@@ -119,6 +122,8 @@ def rows(plan: Plan) -> Any:
     # The exponentials stay where the logits were.
     reuse = resident and not target_gradient
     final = single if twice else _same
+    final_loss = single if plan.twice_losses else _same
+    final_of_q = single if plan.twice_target else _same
     holding = vector * chunks
     sharing = holding if probabilities else 1
     # Written to an array in C order, of no other size than the probabilities.
@@ -309,10 +314,10 @@ def rows(plan: Plan) -> Any:
             weights = total(coefficients)
         elif sharp != zero:
             # Smoothed wholly, the target's class is one like the others, however far away.
-            below += spike * (top - own)
+            below += spike * (zero if own == top else top - own)
         log = log1p(rest)
         if live and lane == 0:
-            store(losses, n, final(below + weights * log) if keep else zero)
+            store(losses, n, final_loss(below + weights * log) if keep else zero)
             if remember:
                 tops[n] = top
                 logs[n] = log
@@ -371,7 +376,7 @@ def rows(plan: Plan) -> Any:
                         for k in range(vector):
                             c = np.int32(first_of_chunk + k)
                             if is_class(c, all_classes):
-                                store(out_q, out_q_at + c * out_q_place[2], final(of_q[k]))
+                                store(out_q, out_q_at + c * out_q_place[2], final_of_q(of_q[k]))
                 if gradient:
                     if vector > 1 and within(first_of_chunk, all_classes):
                         store_wide(out, out_at + first_of_chunk, held, j * vector)

@@ -84,12 +84,28 @@ def test_what_an_array_tells_others_is_what_it_was_told():
     [
         ({"mask": fake()}, TypeError, "input: got a masked array"),
         ({"data": (4098, False)}, ValueError, "input: got an array that is not aligned"),
+        ({"typestr": ">f4"}, TypeError, "input: got dtype >f4, expected native byte order"),
         ({"strides": (12, 2)}, ValueError, "input: got an array that is not aligned"),
     ],
 )
 def test_arrays_that_kernels_cannot_take_are_refused_by_name(about, error, words):
     with pytest.raises(error, match=words):
         from_interface(fake(**about), "input")
+
+
+class Reluctant:
+    @property
+    def __cuda_array_interface__(self):
+        raise RuntimeError("it requires grad")
+
+
+def test_a_reason_against_it_is_said_with_the_name():
+    y = from_interface(fake(typestr="<i8", shape=(2,)), "target")
+    with pytest.raises(TypeError, match="input: it requires grad"):
+        from_interface(Reluctant(), "input")
+    assert is_on_device(Reluctant())
+    assert y.dtype == np.int64
+    assert from_interface(fake(data=(None, False), shape=(0, 3)), "input").pointer == 0
 
 
 def test_parts_and_shapes_are_views():

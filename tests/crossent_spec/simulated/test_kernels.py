@@ -7,7 +7,7 @@ from conformance.adapters.embedded_cuda import Adapter
 from conformance.case import Case
 from conformance.strength.measure import prepared
 from conformance.verdict import judge
-from crossent_spec.cuda import engine
+from crossent_spec.cuda import engine, geometry
 from crossent_spec.cuda.geometry import Layout, Shape, choose
 from crossent_spec.cuda.rows import Place
 
@@ -87,6 +87,16 @@ def layout(samples, classes, size=4, spatial=False, step=1, out_phase=0, q_size=
         samples, classes, spatial, size, q_size, x,
         x if q_size else None, x._replace(phase=out_phase), size == 8,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [32, 256])
+def test_samples_of_several_warps_have_a_block_each(monkeypatch, block):
+    monkeypatch.setattr(geometry, "BLOCK", block)
+    for shape in SHAPES + WHOLE:
+        threads = shape.block(1000)
+        assert threads % shape.threads == 0
+        assert threads == shape.threads if shape.threads > 32 else threads <= max(32, block)
+        assert shape.threads == 1 or threads % 32 == 0
 
 
 @pytest.mark.parametrize(

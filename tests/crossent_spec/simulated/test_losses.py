@@ -47,7 +47,7 @@ def test_arrays_of_the_gpu_give_arrays_of_the_gpu():
     assert loss.shape == ()
     assert grads.input.shape == LOGITS.shape
     on_host = crossent_spec.cross_entropy_value_and_grad(LOGITS, TARGET, backend="cuda")
-    assert isinstance(on_host[0], np.ndarray | np.generic)
+    assert isinstance(on_host[0], np.float32)
     np.testing.assert_array_equal(host(loss)[0], on_host[0])
     np.testing.assert_array_equal(host(grads.input)[0], on_host[1].input)
     np.testing.assert_array_equal(x.copy_to_host(), LOGITS)
@@ -124,6 +124,64 @@ def test_out_is_refused_by_name(out, error, words):
     with pytest.raises(error, match=words):
         crossent_spec.cross_entropy_value_and_grad(x, y, out=out(x))
     np.testing.assert_array_equal(x.copy_to_host(), LOGITS)
+
+
+@pytest.mark.parametrize("weight", ["float32", "float64"])
+def test_out_may_be_the_input_beside_the_gradient_of_weights(weight):
+    arrays = LOGITS, TARGET, np.arange(1, 6, dtype=weight)
+    wrt = ("input", "weight")
+    expected = crossent_spec.cross_entropy_value_and_grad(*arrays, wrt=wrt, backend="cuda")
+    x, y, w = map(memory.to_device, arrays)
+    loss, grads = crossent_spec.cross_entropy_value_and_grad(x, y, w, wrt=wrt, out=x)
+    np.testing.assert_array_equal(loss.copy_to_host(), expected[0])
+    np.testing.assert_array_equal(x.copy_to_host(), expected[1].input)
+    np.testing.assert_array_equal(grads.weight.copy_to_host(), expected[1].weight)
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        (np.broadcast_to(np.zeros((1, 5), np.float32), (4, 5)), "read-only"),
+        (np.lib.stride_tricks.as_strided(np.zeros(5, np.float32), (4, 5), (0, 4)), "strides"),
+        (None, "overlaps an argument"),
+    ],
+)
+def test_numpys_out_is_refused_as_on_the_cpu(out, words):
+    target = np.full(LOGITS.shape, 0.2, np.float32)
+    for backend in ("cpu", "cuda"):
+        with pytest.raises(ValueError, match=f"out: .*{words}"):
+            crossent_spec.cross_entropy_value_and_grad(
+                LOGITS, target, out=target if out is None else out, backend=backend
+            )
+
+
+def test_out_must_not_hold_the_gradient_of_the_loss():
+    x, y = memory.to_device(LOGITS), memory.to_device(TARGET)
+    out = memory.empty(LOGITS.shape, LOGITS.dtype)
+    inside = DeviceArray(out, out.pointer + 8, (), LOGITS.dtype)
+    with pytest.raises(ValueError, match="out: overlaps an argument"):
+        crossent_spec.cross_entropy_value_and_grad(x, y, grad_output=inside, out=out)
+
+
+def test_float64_beside_16_bits_is_rounded_once():
+    logits = LOGITS.astype(np.float16)
+    q = np.full(LOGITS.shape, 0.2)
+    found = crossent_spec.cross_entropy_value_and_grad(
+        logits, q, wrt=("input", "target"), backend="cuda"
+    )
+    wide = crossent_spec.cross_entropy_value_and_grad(
+        logits.astype(float), q, wrt=("input", "target"), backend="cuda"
+    )
+    np.testing.assert_array_equal(found[1].target, wide[1].target)
+    np.testing.assert_array_equal(found[1].input, wide[1].input.astype(np.float16))
+    assert found[0] == wide[0].astype(np.float16)
+    other = crossent_spec.cross_entropy_value_and_grad(
+        logits.astype(float), q.astype(np.float16), wrt="target", backend="cuda"
+    )
+    exact = crossent_spec.cross_entropy_value_and_grad(
+        logits.astype(float), q.astype(np.float16).astype(float), wrt="target", backend="cuda"
+    )
+    np.testing.assert_array_equal(other[1].target, exact[1].target.astype(np.float16))
 
 
 def test_a_class_that_is_none_is_refused_before_anything_is_written():
@@ -213,6 +271,15 @@ def test_a_stream_is_one_of_numbas_or_its_number():
     x, y = memory.to_device(LOGITS), memory.to_device(TARGET)
     expected = host(crossent_spec.cross_entropy(x, y))[0]
     np.testing.assert_array_equal(host(crossent_spec.cross_entropy(x, y, stream=0))[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("stream", "error"),
+    [("abc", TypeError), (True, TypeError), (3.5, TypeError), (-5, ValueError), ([], TypeError)],
+)
+def test_what_is_no_stream_is_refused_by_name(stream, error):
+    with pytest.raises(error, match="stream: got"):
+        crossent_spec.cross_entropy(LOGITS, TARGET, backend="cuda", stream=stream)
 
 
 def test_modules_take_arrays_of_the_gpu():
