@@ -88,11 +88,18 @@ def test_the_corpus_crosses_what_the_plan_names():
         "linear/index/8-10x3/f32/mean",
         "mx/index/4x10/f32/mean",
         "ce/index/99999999999x9/f32/mean",
+        "ce/index/4x10/f32/mean,weight=chunk7",
+        "linear/index/4x3-5/f32/mean,options=chunk0",
     ],
 )
 def test_a_wrong_id_is_refused_with_the_reason(text):
     with pytest.raises(ValueError, match="^case "):
         Case.parse(text)
+
+
+def test_a_plain_case_and_a_chunk_of_any_size_have_ids():
+    assert Case().id == "ce/index/4x10/f32/default"
+    assert Case.parse("linear/index/4x3-5/f32/mean,options=chunk7").options == "chunk7"
 
 
 @given(st.text())
