@@ -114,3 +114,18 @@ def test_the_steps_are_those_of_the_script(text, steps):
         step["as"] if step["do"] == "forward" else f"of {step['of']}" + ", kept" * step["retain"]
         for step in found
     ] == steps
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "shape"),
+    [
+        ("ce/index/2x3x4/f32/sum,bad=input-scalar", "target", ()),
+        ("ce/index/2x3x4/f32/sum,bad=input-scalar", "input", ()),
+        ("ce/prob/5/f32/sum,bad=prob-shape", "target", (6,)),
+        ("ce/prob/4x5/f32/sum,bad=prob-shape", "target", (4, 6)),
+        ("ce/prob/4x5x2/f32/sum,bad=prob-shape", "target", (4, 6, 2)),
+        ("ce/index/4x1/f32/sum,bad=weight-scalar", "weight", ()),
+    ],
+)
+def test_a_call_is_spoiled_in_any_shape(text, name, shape):
+    assert build(Case.parse(text)).arrays[name].view.shape == shape
