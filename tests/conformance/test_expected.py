@@ -115,6 +115,7 @@ def test_a_clause_covers_its_cases_and_with_a_case_only_both():
         ("[[expect]]\ncases='x'\n", "entry 1: got 'cases', allowed are clause, case, verdicts"),
         ("[[expect]]\ncase=1\n", "entry 1: case: got 1, expected a string"),
         ("[[expect]]\nreason='r'\n", "entry 1: it needs a clause or a case"),
+        ("[[expect]]\ncase='*'\n", 'entry 1 (case = "*"): it needs a reason'),
         ("[[expect]]\ncase='*'\nreason=' '\n", 'entry 1 (case = "*"): it needs a reason'),
         ("[[expect]]\ncase='*'\nreason='r'\nverdicts=['pass']\n", "some of fail, error, acc"),
         ("[[expect]]\ncase='*'\nreason='r'\nverdicts=[]\n", "verdicts: got []"),
@@ -131,6 +132,23 @@ def test_a_file_with_a_mistake_is_refused_before_anything_runs(tmp_path, text, w
     assert f"{path}: " in error
     assert words in error
     assert path.read_text() == text
+
+
+def test_an_entry_is_what_the_file_says(tmp_path):
+    assert vars(Entry(case="*")) == {
+        "clause": "", "case": "*", "verdicts": (), "reason": "", "link": "",
+    }  # fmt: skip
+    text = (
+        "[[expect]]\nclause='unit.*'\ncase='*'\nverdicts=['crash', 'fail']\nreason='ö'\nlink='l'\n"
+    )
+    (entry,) = expected.read(file(tmp_path, text))
+    assert entry == Entry("unit.*", "*", ("crash", "fail"), "ö", "l")
+    assert entry.title == 'clause = "unit.*", case = "*"'
+    with pytest.raises(expected.BadExpectFile, match=r"no\.toml: No such file or directory$"):
+        expected.read(tmp_path / "no.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"# \xff")
+    with pytest.raises(expected.BadExpectFile, match="bytes.toml: 'utf-8' codec"):
+        expected.read(tmp_path / "bytes.toml")
 
 
 def test_the_options_exclude_each_other_and_need_their_files(tmp_path):
