@@ -88,6 +88,12 @@ def test_what_cannot_be_kept_stops_nothing(tmp_path, clock):
     assert "r.json cannot be written: No such file" in record.save(fresh())
 
 
+def test_what_cannot_be_taken_away_is_left(tmp_path):
+    (tmp_path / "r.json.partial").mkdir()
+    record = resume.Record(fresh(), CASES, file=tmp_path / "r.json", earlier=None)
+    assert record.save(fresh()) == ""
+
+
 def test_without_a_file_nothing_is_kept(tmp_path, clock, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record = resume.Record(fresh(), CASES, file=None, earlier=None)
@@ -150,6 +156,10 @@ def test_other_peoples_results_are_told_apart(tmp_path):
     refused("the adapter is not the one", fingerprint={"basis": "crossent run", "suite": "s"})
     refused(f"2 cases that are not chosen now, such as {CASES[3].id};", cases=CASES[:3])
     report.write_json(fresh(), file)
+    other = {**read(file), "schema": "urn:other"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(resume.NotResumable, match=r"ValueError: its schema is 'urn:other'$"):
+        resume.read(tmp_path / "other.json", run, CASES)
     with pytest.raises(resume.NotResumable, match="has results of it, not of that"):
         resume.read(file, Run("that", fingerprint=PRINTS), CASES)
     (tmp_path / "x.json.partial").write_text("")
@@ -165,6 +175,9 @@ def test_a_fingerprint_is_of_names_and_contents(tmp_path):
     two.write_bytes(b"yz")
     plain = hashlib.sha256(b"one\x001\x00xtwo\x002\x00yz").hexdigest()
     assert resume.digest([one, two]) == plain
+    strange = tmp_path / "\udcff"  # a name that is no text
+    strange.write_bytes(b"")
+    assert resume.digest([strange]) == hashlib.sha256(b"\xff\x000\x00").hexdigest()
     adapter = Program.of_adapter("it", str(one))
     found = resume.fingerprint(adapter, "crossent run")
     assert found.keys() == {"basis", "suite", "adapter"}

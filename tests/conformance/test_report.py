@@ -214,3 +214,52 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         report.write_json(run_of(result()), path)
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_every_word_of_the_report():
+    results = [
+        result(),
+        result("fail", "loss is 2, expected 1", 3e20, 12.5, weight="mixed"),
+        result("unsupported", "no", seed=1),
+        result("timeout", "no reply", seed=5),
+        result(reading="ignored sample is absent", seed=7),
+    ]
+    text = printed(run_of(*results, complete=False), width=90)
+    assert [line.rstrip() for line in text.split("\n")] == WHOLE.split("\n")
+
+
+WHOLE = """\
+                                                                                     worst
+                                          accep…   unsup-           time-   worst       of
+clauses     cases   pass   fail   error   inval…   ported   crash     out    ulps    bound
+──────────────────────────────────────────────────────────────────────────────────────────
+index           1      ·      1       ·        ·        ·       ·       ·   3e+20     12.5
+reduction       4      2      ·       ·        ·        1       ·       1     0.5     0.25
+──────────────────────────────────────────────────────────────────────────────────────────
+all cases       5      2      1       ·        ·        1       ·       1   3e+20     12.5
+
+fail  ce/index/4x10/f32/default,weight=mixed
+    loss is 2, expected 1
+    crossent repro 'ce/index/4x10/f32/default,weight=mixed' --adapter torch
+    departs, most likely, from index.mean.divides-by-target-weights (page 002):
+    “<code>'mean'</code>: the weighted mean of the output is taken”
+
+timeout  ce/index/4x10/f32/default,seed=5
+    no reply
+    crossent repro 'ce/index/4x10/f32/default,seed=5' --adapter torch
+    departs from no statement of the pages more likely than from another
+
+Where a page leaves the result open, it chose:
+    1 × ignored sample is absent
+      open (page 002): an ignored sample whose log softmax is NaN, from a NaN or an
+      infinity among its logits. In words an ignored target “does not contribute to the
+      input gradient”, so its NaN stays out of the loss and of every gradient. But the
+      formula does not leave the sample out: it multiplies log softmax by 0, and NaN·0 is
+      NaN; and the page calls the loss equivalent to LogSoftmax followed by NLLLoss, whose
+      gradients are multiplied in the same way, so that the gradient of the ignored row is
+      NaN·0 too. Neither sentence speaks of NaN, and neither outranks the other.
+
+torch: torch 2.13.0
+2 cases do not conform, 2 do, 1 are unsupported; 1.5 s
+The run is incomplete: it was stopped before the last case.
+"""

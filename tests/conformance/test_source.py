@@ -58,6 +58,7 @@ def test_a_float32_whose_shortest_text_is_another_number_is_written_longer():
         ("x = " + "a" * 100, ["x = " + "a" * 100]),
         ("f(" + "a" * 92 + ")", ["f(" + "a" * 92 + ")"]),  # 95 columns
         ("f(" + "a" * 93 + ")", ["f(", "    " + "a" * 93 + ",", ")"]),
+        ("X(" + "X" * 93 + ")", ["X(", "    " + "X" * 93 + ",", ")"]),
         ("  f(" + "a" * 93 + "),", ["  f(", "      " + "a" * 93 + ",", "  ),"]),
         (
             "x = f(1, 2).g([1, 2], {3: 4}, '),(', " + "a" * 80 + ")",
@@ -108,6 +109,9 @@ def test_a_view_without_elements_begins_at_the_beginning():
     assert source.axes_of(view, base) == [0, 1]
     assert source.axes_of(np.broadcast_to(np.zeros(1), (1,)), np.zeros(1)) is None
     base = np.zeros(6)
+    assert source.axes_of(base[:4].reshape(2, 2), base) is None
+    cube = np.zeros(24)
+    assert source.axes_of(cube.reshape(2, 3, 4).transpose(1, 2, 0), cube) == [2, 0, 1]
     turned = base.reshape(2, 1, 3).transpose(2, 1, 0)
     assert turned.transpose(source.axes_of(turned, base)).flags.c_contiguous
 
