@@ -144,6 +144,11 @@ def test_an_entry_is_what_the_file_says(tmp_path):
     (entry,) = expected.read(file(tmp_path, text))
     assert entry == Entry("unit.*", "*", ("crash", "fail"), "ö", "l")
     assert entry.title == 'clause = "unit.*", case = "*"'
+    for name in ("clause='unit.*'", "case='ce/*'"):
+        (entry,) = expected.read(file(tmp_path, f"[[expect]]\n{name}\nreason='r'\n"))
+        assert entry.verdicts == ()
+    with pytest.raises(expected.BadExpectFile, match="entry 1: case id: got 'X'"):
+        expected.read(file(tmp_path, "[[expect]]\ncase='X'\nreason='r'\n"))
     with pytest.raises(expected.BadExpectFile, match=r"no\.toml: No such file or directory$"):
         expected.read(tmp_path / "no.toml")
     (tmp_path / "bytes.toml").write_bytes(b"# \xff")
