@@ -200,9 +200,8 @@ def test_exact_arithmetic_calculates():
     assert (7 + below).rational == -math.inf
 
 
-@pytest.mark.parametrize(
-    "unknown",
-    [
+def test_what_exact_arithmetic_does_not_know_stays_unknown():
+    for unknown in (
         Exact(None),
         Exact(None) + 1,
         Exact(None) * 0,
@@ -217,17 +216,21 @@ def test_exact_arithmetic_calculates():
         Exact(4).log().sqrt(),
         Exact(Fraction(1, 2)).sqrt(),
         Exact(1).exp(),
-    ],
-)
-def test_what_exact_arithmetic_does_not_know_stays_unknown(unknown):
-    assert unknown.fraction is None
-    assert not unknown.is_finite
-    assert unknown.exp().fraction is None
-    assert math.isnan(float(unknown))
-    assert not unknown == 1  # noqa: SIM201 - what is compared is the operator
-    assert unknown != 1
-    assert not unknown < 1
-    assert not unknown <= 1
+    ):
+        assert unknown.fraction is None
+        assert not unknown.is_finite
+        assert unknown.exp().fraction is None
+        assert math.isnan(float(unknown))
+        assert not unknown == 1  # noqa: SIM201 - what is compared is the operator
+        assert unknown != 1
+        assert not unknown < 1
+        assert not unknown <= 1
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, -math.inf])
+def test_what_is_no_bound_is_refused(value):
+    with pytest.raises(ValueError, match=f"got {value!r}, expected a finite error bound"):
+        round_up(value)
 
 
 def test_exact_numbers_compare():

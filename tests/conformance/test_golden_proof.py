@@ -168,3 +168,11 @@ def test_a_number_that_the_formula_knows_needs_no_ball():
     rounding.try_balls([0.0, 0.1], 128)
     assert rounding.is_done
     assert rounding.values.tolist() == [0.0, float(np.float32(0.1))]
+
+
+def test_a_radius_below_the_last_bit_of_a_long_middle_leaves_a_tie_open(monkeypatch):
+    monkeypatch.setattr(ctx, "prec", 2048)
+    below = arb(1) + arb(2) ** -53 - arb(2) ** -1500
+    assert below.is_exact()
+    assert _round_ends(below, FORMATS["float64"]) == (1.0, 1.0)
+    assert _round_ends(arb(below, arb(2) ** -1300), FORMATS["float64"]) == (1.0, 1 + 2.0**-52)
