@@ -3,11 +3,13 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from conformance.case import Case
 from conformance.golden import parse
 from conformance.golden.make import make_vector
+from conformance.golden.numbers import write_integer
 from conformance.golden.parse import GoldenFileError
 from conformance.golden.read import LARGEST_FILE, read_folder
 from conformance.golden.verify import verify
@@ -143,7 +145,7 @@ VECTORS = {
     "negative-size": (at(*INPUT, "shape")([-1, 3]), "an integer from 0"),
     "boolean-size": (at(*INPUT, "shape")([True, 3]), "an integer from 0"),
     "count": (at(*INPUT, "values")([1.0]), "1 values, shape"),
-    "text-for-values": (at(*INPUT, "values")("x" * 12), "shape .* needs"),
+    "text-for-values": (at(*INPUT, "values")("x" * 12), "got 'xxxxxxxxxxxx', shape .* needs"),
     "nan-spelled-otherwise": (at(*INPUT, "values", 0)("nan"), "expected a number"),
     "inf-spelled-otherwise": (at(*INPUT, "values", 0)("inf"), "expected a number"),
     "number-as-text": (at(*INPUT, "values", 0)("1.5"), "expected a number"),
@@ -165,7 +167,7 @@ VECTORS = {
     ),
     "unspeakable-case": (at("id")("ce/index/4x3/bf16/none,seed=" + "9" * 5000), "at most 1000"),
     "another-mode": (at("id")("ce/prob/4x3/bf16/none"), "belongs to"),
-    "another-system": (at("system")("posix.system"), "expected torch.nn"),
+    "another-system": (at("system")("posix.system"), "got 'posix.system', expected torch.nn"),
     "unknown-clause": (at("clauses")(["index.no-such"]), "clause"),
     "flag-without-note": (at("flags")(["Nothing"]), "has no note"),
     "negative-bound": (at(*LOSS, "tolerance")(-1.0), "none below 0"),
@@ -212,7 +214,7 @@ VECTORS = {
         at(*LOSS, "reading")("mine"),
         r"acceptable: got \[\], expected other readings",
     ),
-    "no-other-answer": (at(*LOSS, "acceptable")([]), "at least one other reading"),
+    "no-other-answer": (at(*LOSS, "acceptable")([]), r"got \[\], expected at least one other"),
     "ties-missing": (
         at(*LOSS, "proof")({"bits": 128, "ties": []}),
         "ties: got .*a list of positions",
@@ -328,10 +330,14 @@ def test_readings_have_names_of_their_own():
     vector = make_vector(Case.parse("ce/index/4x5/f32/none,logits=posinf,grad=ones")).to_json()
     loss = vector["expected"]["loss"]
     loss["acceptable"][0]["reading"] = loss["reading"]
-    with pytest.raises(GoldenFileError, match="a name of its own for every reading"):
+    with pytest.raises(
+        GoldenFileError, match=r"got \['.*'.*\], expected a name of its own for every reading"
+    ):
         parse.parse_vector(vector, "here", vector["flags"])
     del loss["acceptable"][0]["reading"]
-    with pytest.raises(GoldenFileError, match="a name of its own for every reading"):
+    with pytest.raises(
+        GoldenFileError, match=r"got \['.*'.*\], expected a name of its own for every reading"
+    ):
         parse.parse_vector(vector, "here", vector["flags"])
 
 
@@ -340,3 +346,38 @@ def test_a_gradient_has_the_shape_of_its_input():
     vector["expected"]["gradients"]["input"]["shape"] = [4, 3]
     with pytest.raises(GoldenFileError, match="gradients: input: has another shape than input"):
         parse.parse_vector(vector, "here", vector["flags"])
+
+
+def test_integers_are_read_to_their_ends_and_as_integers():
+    for name, limits in (("int8", (-128, 127)), ("bool", (0, 1)), ("int64", (-(2**63), 2**63 - 1))):
+        data = {"dtype": name, "shape": [2], "values": [write_integer(value) for value in limits]}
+        values = parse._tensor(data, "here").values
+        assert values.dtype == np.int64
+        assert tuple(values.tolist()) == limits
+    empty = {"dtype": "int64", "shape": [0], "values": []}
+    assert parse._tensor(empty, "here").values.dtype == np.int64
+    assert parse._tensor({**empty, "dtype": "float16"}, "here").values.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (at("gradients", "input", "dtype")("x"), "gradients: input: dtype: got 'x'"),
+        (at("gradients", "input", "shape")(3), "gradients: input: shape: got 3"),
+        (at("loss", "reading")(7), "loss: reading: got 7"),
+        (at("loss")([]), r"loss: got \[\], expected an object"),
+    ],
+)
+def test_messages_say_where_and_what(change, message):
+    vector = make_vector(Case.parse("ce/index/4x5/f32/none,logits=posinf,grad=ones")).to_json()
+    change(vector["expected"])
+    with pytest.raises(GoldenFileError, match=f"^here: expected: {message}"):
+        parse.parse_vector(vector, "here", vector["flags"])
+
+
+def test_a_call_that_must_raise_has_no_results():
+    vector = make_vector(Case.parse("ce/index/3x4/f32/sum")).to_json()
+    bad = make_vector(Case.parse("ce/index/3x4/f32/sum,bad=target-too-large")).to_json()
+    bad["expected"] = vector["expected"]
+    with pytest.raises(GoldenFileError, match=r"got {'loss': .*, expected {\"raises\": true}"):
+        parse.parse_vector(bad, "here", bad["flags"])
