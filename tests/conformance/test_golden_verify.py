@@ -36,7 +36,7 @@ def test_an_index_that_is_written_otherwise(folder):
 
 
 def test_notes_that_are_written_otherwise(folder):
-    name = "unit_scaled_cross_entropy_indices.json"
+    name = "unit_scaled_cross_entropy_indices_mean.json"
     path, index = folder / "vectors" / name, folder / "vectors" / "index.json"
     text = path.read_text(encoding="utf-8").replace('"schema":', '"schema": ', 1)
     path.write_text(text, encoding="utf-8")
