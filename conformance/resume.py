@@ -206,5 +206,5 @@ class Record:
             return f"--json: {self._file} cannot be written: {error.strerror}"
         if self._partial is not None:
             with contextlib.suppress(OSError):
-                self._partial.unlink(missing_ok=True)
+                self._partial.unlink()
         return ""

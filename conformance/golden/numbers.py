@@ -79,7 +79,7 @@ def round_dyadic(integer: int, exponent: int, to: Format) -> float:
         multiple += rest > half or (rest == half and multiple & 1)
     if multiple.bit_length() + quantum > to.highest:
         return math.copysign(math.inf, integer)
-    return math.ldexp(multiple, quantum) if multiple else 0.0
+    return math.ldexp(multiple, quantum)
 
 
 def round_fraction(value: Fraction, to: Format) -> float:

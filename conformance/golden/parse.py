@@ -17,7 +17,7 @@ from .vector import CALLS, Answer, Output, Tensor, Vector
 #: Limits on what is read.
 LARGEST_ARRAY, MOST_AXES, LONGEST_TEXT = 4096, 8, 1000
 
-_INPUTS = ("input", "target", "weight", "linear_weight", "linear_bias")
+_OPTIONAL_INPUTS = ("weight", "linear_weight", "linear_bias")
 _OPTIONS = (
     "acc_dtype",
     "acc_policy",
@@ -74,7 +74,7 @@ def parse_vector(value: object, where: str, notes: Collection[str]) -> Vector:
         if flag not in notes:
             raise GoldenFileError(f"{where}: the flag {flag!r:.80} has no note")
     inputs = members["inputs"]
-    read_object(inputs, f"{where}: inputs", ("input", "target"), _INPUTS)
+    read_object(inputs, f"{where}: inputs", ("input", "target"), _OPTIONAL_INPUTS)
     grad_output = members["grad_output"]
     vector = Vector(
         id=case.id,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance import layout, streams
-from conformance.case import VOCABULARY, Case
+from conformance.case import SYSTEMS, VOCABULARY, Case
 from conformance.clauses import CATALOGUE, clauses_of
-from conformance.corpus import corpus
+from conformance.corpus import QUICK_ELEMENTS, clauses_by_rarity, corpus
+from conformance.corpus.combine import mend, product, rotate
 from conformance.protocol import decode
 from conformance.request import build
 
@@ -72,6 +74,92 @@ def test_the_corpus_crosses_what_the_plan_names():
 
 
 @pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("ce/index/4x10/f32/none", "ce/index/4x10/f32/none,grad=mixed"),
+        ("ce/index/4x10/f32/none,grad=ones", "ce/index/4x10/f32/none,grad=ones"),
+        ("ce/index/4x10/f32/default,reduce=false",
+         "ce/index/4x10/f32/default,reduce=false,grad=mixed"),
+        ("ce/prob/4x10/f32/mean,ignored=some", "ce/prob/4x10/f32/mean"),
+        ("ce/prob/4x10/f32/mean,probs=onehot", "ce/prob/4x10/f32/mean,probs=onehot"),
+        ("ce/index/4x10/f32/mean,probs=onehot", "ce/index/4x10/f32/mean"),
+        ("ce/index/4x10/f32/mean,logits=page,probs=page",
+         "ce/index/4x10/f32/mean,logits=page,probs=page"),
+        ("ce/index/4x10/f16/mean,weight=large,grad=large",
+         "ce/index/4x10/f16/mean,weight=large,grad=mixed"),
+        ("ce/index/4x10/f16/mean,weight=large,grad=small",
+         "ce/index/4x10/f16/mean,weight=large,grad=small"),
+        ("ce/index/4x10/f16/mean,weight=tiny,grad=large",
+         "ce/index/4x10/f16/mean,weight=tiny,grad=large"),
+        ("ce/index/4x10/bf16/mean,weight=large,grad=large",
+         "ce/index/4x10/bf16/mean,weight=large,grad=large"),
+        ("unit/index/4x10/f32/mean,weight=mixed,smoothing=0.1", "unit/index/4x10/f32/mean"),
+        ("ce/index/4x10/f32/mean,weight=mixed,smoothing=0.1",
+         "ce/index/4x10/f32/mean,weight=mixed,smoothing=0.1"),
+    ],
+)  # fmt: skip
+def test_fields_that_do_not_fit_together_are_mended(text, mended):
+    assert mend(Case.parse(text)).id == mended
+
+
+def test_every_combination_is_a_case_and_rotating_fields_go_their_own_ways():
+    made = [case.id for case in product(dtype=("f32", "f16"), reduction=("sum", "mean"))]
+    assert made == [f"ce/index/4x10/{d}/{r}" for d in ("f32", "f16") for r in ("sum", "mean")]
+    cases = [Case(reduction="sum", seed=i) for i in range(6)]
+    turned = list(rotate(cases, weight=("ones", "mixed"), dtype=("f32", "f16")))
+    assert [case.seed for case in turned] == list(range(6))
+    assert [case.weight for case in turned] == ["ones", "mixed"] * 3
+    assert [case.dtype for case in turned] == ["f32", "f16", "f16", "f32", "f32", "f16"]
+
+
+def test_the_rarest_statement_of_a_case_comes_first():
+    counts = Counter((case.system, name) for case in CASES for name in clauses_of(case))
+    for case in CASES[::50]:
+        found = clauses_by_rarity(case)
+        assert sorted(found) == sorted(clauses_of(case))
+        numbers = [counts[case.system, name] for name in found]
+        assert numbers == sorted(numbers), case.id
+
+
+def test_the_quick_part_shows_every_value_and_is_soon_done():
+    for system in SYSTEMS:
+        for name in ("bad", "logits", "probs", "weight", "mult", "ignore_index", "target_dtype"):
+            whole, part = (
+                {getattr(case, name) for case in cases if case.system == system}
+                for cases in (CASES, QUICK)
+            )
+            assert part == whole, (system, name)
+        scripts = {case.script for case in QUICK if case.system == system and case.bad == "no"}
+        assert scripts == set(VOCABULARY["script"])
+    plain = [case for case in QUICK if case.system == "ce" and case.bad == "no"]
+    for half in (("f16", "bf16"), ("f32", "f64")):
+        assert {case.logits for case in plain if case.dtype in half} == {
+            case.logits
+            for case in CASES
+            if case.system == "ce" and case.bad == "no" and case.dtype in half
+        }
+    shown = [
+        {
+            "shapes with nothing": {(c.system, c.shape) for c in cases if 0 in c.shape},
+            "axes": {c.shape for c in cases if c.system == "ce" and len(c.shape) > 2},
+            "features": {c.shape[-1] | 1 for c in cases if c.system == "linear"},
+            "samples": {c.shape[0] | 1 for c in cases if c.system == "linear"},
+            "classes": {
+                c.num_classes
+                for c in cases
+                if c.system == "ce" and c.logits in ("last", "peak", "tail")
+            },
+            "options": {c.options for c in cases if c.script == "once"},
+            "squares": {(c.system, c.logits_shape[-1:] == (c.num_classes,)) for c in cases},
+        }
+        for cases in ([c for c in given if c.bad == "no"] for given in (QUICK, CASES))
+    ]
+    assert shown[0] == shown[1]
+    large = [case for case in QUICK if np.prod(case.logits_shape) > QUICK_ELEMENTS]
+    assert len(large) < len(QUICK) / 4
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -88,11 +176,18 @@ def test_the_corpus_crosses_what_the_plan_names():
         "linear/index/8-10x3/f32/mean",
         "mx/index/4x10/f32/mean",
         "ce/index/99999999999x9/f32/mean",
+        "ce/index/4x10/f32/mean,weight=chunk7",
+        "linear/index/4x3-5/f32/mean,options=chunk0",
     ],
 )
 def test_a_wrong_id_is_refused_with_the_reason(text):
     with pytest.raises(ValueError, match="^case "):
         Case.parse(text)
+
+
+def test_a_plain_case_and_a_chunk_of_any_size_have_ids():
+    assert Case().id == "ce/index/4x10/f32/default"
+    assert Case.parse("linear/index/4x3-5/f32/mean,options=chunk7").options == "chunk7"
 
 
 @given(st.text())

@@ -115,6 +115,7 @@ def test_a_clause_covers_its_cases_and_with_a_case_only_both():
         ("[[expect]]\ncases='x'\n", "entry 1: got 'cases', allowed are clause, case, verdicts"),
         ("[[expect]]\ncase=1\n", "entry 1: case: got 1, expected a string"),
         ("[[expect]]\nreason='r'\n", "entry 1: it needs a clause or a case"),
+        ("[[expect]]\ncase='*'\n", 'entry 1 (case = "*"): it needs a reason'),
         ("[[expect]]\ncase='*'\nreason=' '\n", 'entry 1 (case = "*"): it needs a reason'),
         ("[[expect]]\ncase='*'\nreason='r'\nverdicts=['pass']\n", "some of fail, error, acc"),
         ("[[expect]]\ncase='*'\nreason='r'\nverdicts=[]\n", "verdicts: got []"),
@@ -131,6 +132,28 @@ def test_a_file_with_a_mistake_is_refused_before_anything_runs(tmp_path, text, w
     assert f"{path}: " in error
     assert words in error
     assert path.read_text() == text
+
+
+def test_an_entry_is_what_the_file_says(tmp_path):
+    assert vars(Entry(case="*")) == {
+        "clause": "", "case": "*", "verdicts": (), "reason": "", "link": "",
+    }  # fmt: skip
+    text = (
+        "[[expect]]\nclause='unit.*'\ncase='*'\nverdicts=['crash', 'fail']\nreason='ö'\nlink='l'\n"
+    )
+    (entry,) = expected.read(file(tmp_path, text))
+    assert entry == Entry("unit.*", "*", ("crash", "fail"), "ö", "l")
+    assert entry.title == 'clause = "unit.*", case = "*"'
+    for name in ("clause='unit.*'", "case='ce/*'"):
+        (entry,) = expected.read(file(tmp_path, f"[[expect]]\n{name}\nreason='r'\n"))
+        assert entry.verdicts == ()
+    with pytest.raises(expected.BadExpectFile, match="entry 1: case id: got 'X'"):
+        expected.read(file(tmp_path, "[[expect]]\ncase='X'\nreason='r'\n"))
+    with pytest.raises(expected.BadExpectFile, match=r"no\.toml: No such file or directory$"):
+        expected.read(tmp_path / "no.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"# \xff")
+    with pytest.raises(expected.BadExpectFile, match="bytes.toml: 'utf-8' codec"):
+        expected.read(tmp_path / "bytes.toml")
 
 
 def test_the_options_exclude_each_other_and_need_their_files(tmp_path):
@@ -265,6 +288,56 @@ def test_what_an_id_says_becomes_a_pattern(text, pattern):
     assert expected.judge(results, entries).exit_code == 0
     if not text.endswith(","):
         assert [entry.case for entry in entries] == [pattern]
+
+
+def test_a_file_of_which_nothing_holds_can_be_written_again(tmp_path):
+    path = file(tmp_path, "# Ours.\n[[expect]]\ncase='linear/*/f128/*'\nreason='never was'\n")
+    assert expected.update(path, Run("torch", {}, [PASSES])) == []
+    assert path.read_text() == "# Ours.\n"
+    (entry,) = expected.update(path, Run("torch", {}, [FAILS, PASSES]))
+    assert expected.read(path) == [entry]
+    assert path.read_text().startswith("# Ours.\n")
+
+
+@pytest.mark.parametrize(
+    ("count", "message", "reason"),
+    [
+        (1, "backward (step 1): loss is 2. :;\nmore", "the backward pass: loss is 2"),
+        (3, "forward (step 10): no", "the forward pass: no (and 2 more)"),
+        (2, "x" * 300, "x" * 200 + " (and 1 more)"),
+    ],
+)
+def test_a_reason_is_the_first_line_of_the_first_message(count, message, reason):
+    results = [Result(Case(seed=i).id, (), "fail", message) for i in range(count)]
+    (entry,) = propose(results)
+    assert entry.reason == reason
+
+
+def made_up(verdict, *clauses, **fields):
+    return Result(Case(**fields).id, clauses, verdict, "loss is 2")
+
+
+#: Clauses that the cases below are said to be about; their ids differ in what is no part of one.
+A, B, C = "unit.loss", "smoothing.range", "target.class-range"
+
+
+def test_what_is_left_and_not_what_there_was_decides_about_the_next_entry():
+    about = {1: [A], 2: [A], 3: [A, B], 4: [A, B], 5: [B, C], 6: [C]}
+    results = [made_up("fail", *clauses, seed=seed) for seed, clauses in about.items()]
+    results.append(made_up("pass", seed=9))
+    assert [entry.clause for entry in propose(results)] == [A, C]
+
+
+def test_a_clause_and_a_part_of_the_id_are_an_entry_where_neither_is_alone():
+    results = [made_up("fail", A, dtype="f16", seed=seed) for seed in (1, 2)]
+    results += [made_up("pass", B, dtype="f16", seed=3), made_up("pass", A, seed=3)]
+    (entry,) = propose(results)
+    assert (entry.clause, entry.case) == (A, "ce/*/f16/*")
+
+
+def test_a_case_that_fails_alone_is_named():
+    results = [made_up("fail", A, seed=1), made_up("pass", A, seed=2)]
+    assert [(entry.clause, entry.case) for entry in propose(results)] == [("", results[0].case)]
 
 
 @pytest.mark.parametrize("seed", range(5))

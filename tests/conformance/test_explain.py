@@ -127,3 +127,10 @@ def test_a_clause_without_cases_says_why():
     assert [line.split()[0] for line in lines[1:-1] if line.startswith("  page")]
     assert lines[1].startswith("  holds for  torch.nn.CrossEntropyLoss")
     assert f"  check      {clause.check}" in lines
+
+
+def test_single_numbers_are_told_without_brackets():
+    found = without_clauses("ce/index/1x1/f32/sum,logits=zeros")
+    assert "  input: 1 x 1 float32; 0.0" in found
+    found = without_clauses("ce/index/3x4/f32/sum,bad=input-scalar,logits=zeros")
+    assert "  input: scalar float32; 0.0" in found

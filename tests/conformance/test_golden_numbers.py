@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from conformance.golden.exact import Exact, to_exact
 from conformance.golden.numbers import (
     FORMATS,
+    INTEGERS,
     is_number_of,
     read_float,
     read_integer,
@@ -122,10 +123,29 @@ def test_floats_spelled_otherwise_are_refused(value):
         read_float(value)
 
 
-@pytest.mark.parametrize("value", [1.0, True, "7", "-0", "9" * 30, "1e5", "٣", None])
+@pytest.mark.parametrize("value", [1.0, True, "7", "-0", "9" * 21, "1e5", "٣", None])
 def test_integers_spelled_otherwise_are_refused(value):
     with pytest.raises(ValueError, match="expected an integer"):
         read_integer(value)
+
+
+def test_every_type_has_its_own_limits():
+    for name, limits in INTEGERS.items():
+        kind = np.iinfo(name) if name != "bool" else None
+        assert limits == ((int(kind.min), int(kind.max)) if kind else (0, 1)), name
+    assert INTEGERS.keys() == {"bool", "int8", "int16", "int32", "int64", "uint8"}
+    for name, to in FORMATS.items():
+        kind = ml_dtypes.finfo(numpy_dtype(name))
+        assert to.precision == kind.nmant + 1
+        assert float(kind.smallest_subnormal) == math.ldexp(1, to.lowest)
+        assert Fraction(float(kind.max)) == 2**to.highest - Fraction(2) ** (
+            to.highest - to.precision
+        )
+
+
+def test_a_bound_has_as_many_digits_as_are_asked_for():
+    assert round_up(0.21, 1) == 0.3
+    assert round_up(0.123456, 5) == 0.12346
 
 
 @given(st.floats(min_value=1e-320, max_value=1e300))
@@ -140,6 +160,7 @@ def test_bounds_are_rounded_up_a_little(value):
 
 def test_a_bound_on_the_edge_of_two_decimals_goes_the_same_way_on_all_machines():
     assert round_up(0.125) == round_up(math.nextafter(0.125, 0)) == round_up(0.125 + 1e-16)
+    assert round_up(0.125 * (1 - 2**-31)) == round_up(0.125)
 
 
 def test_exact_arithmetic_knows_what_it_knows():
@@ -154,7 +175,72 @@ def test_exact_arithmetic_knows_what_it_knows():
     below = Exact(-math.inf) - 5
     assert below.exp().fraction == 0
     assert (below * 0).fraction is None
+    assert (below + -below).exp().fraction is None
+    assert (below + below).exp().fraction is None
     assert (Exact(1) / 0).fraction is None
     array = to_exact(np.array([1.5, math.nan, math.inf, -math.inf]))
     assert [number.fraction for number in array] == [Fraction(3, 2), None, None, None]
     assert ml_dtypes.finfo(ml_dtypes.bfloat16).nmant + 1 == FORMATS["bfloat16"].precision
+
+
+def test_exact_arithmetic_calculates():
+    three, half = Exact(3), Exact(Fraction(1, 2))
+    assert [x.fraction for x in (three + half, three - half, half - three, 1 - half)] == [
+        Fraction(7, 2), Fraction(5, 2), Fraction(-5, 2), Fraction(1, 2),
+    ]  # fmt: skip
+    assert [x.fraction for x in (three * half, 4 * half, three / 2, 2 / three, half / three)] == [
+        Fraction(3, 2), 2, Fraction(3, 2), Fraction(2, 3), Fraction(1, 6),
+    ]  # fmt: skip
+    assert Exact(Fraction(1, 4)).sqrt().fraction == Fraction(1, 2)
+    assert (Exact(3).log() * 2 - Exact(5).log()).exp().fraction == Fraction(9, 5)
+    assert (2 * Exact(3).log() + Exact(5).log()).exp().fraction == 45
+    below = Exact(-math.inf)
+    assert (below * 2).exp().fraction == 0
+    assert (below / -2).rational == math.inf
+    assert (7 + below).rational == -math.inf
+
+
+def test_what_exact_arithmetic_does_not_know_stays_unknown():
+    for unknown in (
+        Exact(None),
+        Exact(None) + 1,
+        Exact(None) * 0,
+        1 / Exact(None),
+        Exact(3).log() * Fraction(1, 2),
+        Exact(3).log() * 5000,
+        Exact(3).log() * Exact(3).log(),
+        Exact(0).log(),
+        Exact(-1).log(),
+        Exact(3).log().log(),
+        Exact(-4).sqrt(),
+        Exact(4).log().sqrt(),
+        Exact(Fraction(1, 2)).sqrt(),
+        Exact(1).exp(),
+    ):
+        assert unknown.fraction is None
+        assert not unknown.is_finite
+        assert unknown.exp().fraction is None
+        assert math.isnan(float(unknown))
+        assert not unknown == 1  # noqa: SIM201 - what is compared is the operator
+        assert unknown != 1
+        assert not unknown < 1
+        assert not unknown <= 1
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, -math.inf])
+def test_what_is_no_bound_is_refused(value):
+    with pytest.raises(ValueError, match=f"got {value!r}, expected a finite error bound"):
+        round_up(value)
+
+
+def test_exact_numbers_compare():
+    order = [-math.inf, -1, Fraction(1, 3), 2, math.inf]
+    for a in order:
+        for b in order:
+            for other in (b, Exact(b)):
+                one = Exact(a)
+                found = (one == other, one != other, one < other, one > other,
+                         one <= other, one >= other)  # fmt: skip
+                assert found == (a == b, a != b, a < b, a > b, a <= b, a >= b)
+    assert Exact(0) != Exact(2).log() * 1 + 1
+    assert not Exact(2).log() <= 0

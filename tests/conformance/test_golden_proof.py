@@ -10,9 +10,10 @@ from flint import arb, ctx
 from conformance.case import Case
 from conformance.expect import ExactCall
 from conformance.golden import prove as proving
+from conformance.golden.exact import Exact
 from conformance.golden.make import AmbiguousOverflowError, make_vector
 from conformance.golden.numbers import FORMATS, round_fraction
-from conformance.golden.prove import UnprovedError, _round_ends, prove
+from conformance.golden.prove import UnprovedError, _contains, _round_ends, _Rounding, prove
 from conformance.request import build
 
 
@@ -138,3 +139,40 @@ def test_a_radius_however_small_leaves_a_tie_open(monkeypatch):
     assert _round_ends(tie, to) == (1.0, 1.0)
     assert _round_ends(arb(tie, tiny), to) == (1.0, 1 + 2.0**-52)
     assert _round_ends(tiny, to) == (0.0, 0.0)
+
+
+def test_rational_ties_are_settled_and_whatever_else_stays_open():
+    to = FORMATS["float16"]
+    tie, beyond = Fraction(2049, 2048), Fraction(65520)
+    rounding = _Rounding(np.zeros(5), "float16")
+    # No enclosure is narrow enough for all its numbers to round alike.
+    middles = [Fraction(1, 3) + tie, tie, beyond, tie, tie]
+    rounding.try_balls([arb(float(m), 1e-3) for m in middles], 128)
+    assert rounding.open == set(range(5))
+    rounding.try_exact([Exact(None), Exact(tie), Exact(beyond), 1.0, Exact(7)])
+    assert rounding.open == {0, 3, 4}
+    proved = rounding.proved("")
+    assert proved.ties == (1, 2)
+    assert proved.values.tolist() == [0.0, float(round_fraction(tie, to)), math.inf, 0.0, 0.0]
+    assert proved.distance.tolist() == [0.0, 2.0**-11, 0.0, 0.0, 0.0]
+    assert proved.overflow == (2,)
+
+
+def test_the_end_of_an_enclosure_belongs_to_it():
+    assert _contains(arb(1.5), Fraction(3, 2))
+    assert not _contains(arb(1.5), Fraction(3, 2) + Fraction(1, 2**2000))
+
+
+def test_a_number_that_the_formula_knows_needs_no_ball():
+    rounding = _Rounding(np.zeros(2), "float32")
+    rounding.try_balls([0.0, 0.1], 128)
+    assert rounding.is_done
+    assert rounding.values.tolist() == [0.0, float(np.float32(0.1))]
+
+
+def test_a_radius_below_the_last_bit_of_a_long_middle_leaves_a_tie_open(monkeypatch):
+    monkeypatch.setattr(ctx, "prec", 2048)
+    below = arb(1) + arb(2) ** -53 - arb(2) ** -1500
+    assert below.is_exact()
+    assert _round_ends(below, FORMATS["float64"]) == (1.0, 1.0)
+    assert _round_ends(arb(below, arb(2) ** -1300), FORMATS["float64"]) == (1.0, 1 + 2.0**-52)

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from conformance import expected, junit
-from conformance.result import HARMLESS, VERDICTS, Run
+from conformance.case import Case
+from conformance.result import HARMLESS, VERDICTS, Result, Run
 from tests.conformance import test_cli
 from tests.conformance.test_cli import CASES, invoke
 from tests.conformance.test_report import result
@@ -158,3 +159,171 @@ def test_the_report_is_green_exactly_when_the_exit_code_is_zero(
     assert (int(root.get("failures")) + int(root.get("errors")) == 0) is good
     cases = {item.get("name") for item in root.iter("testcase")}
     assert cases >= {case.id for case in CASES}
+
+
+def test_every_word_of_the_file(tmp_path):
+    failing = result("fail", "no\nmore", reduction="mean", weight="mixed")
+    passing, dead = result(seed=1), result("crash", "x", seed=2)
+    plain = Result(Case(seed=4).id, (), "pass", seconds=0.25)
+    entries = [
+        expected.Entry(case=passing.case, reason="mended", link="l"),
+        expected.Entry(case=dead.case, verdicts=("fail",), reason="unmet"),
+        expected.Entry(case="ce/*/f128/*", reason="nowhere"),
+    ]
+    results = [failing, passing, dead, result("unsupported", "why", seed=3), plain]
+    root = written(tmp_path, *results, entries=entries, complete=False)
+    found = [(item.tag, item.attrib, (item.text or "").strip()) for item in root.iter()]
+    assert [item for item in found if not item[0].startswith("propert")] == WHOLE
+
+
+#: What the test above writes.
+WHOLE = [
+    (
+        "testsuites",
+        {"name": "crossent torch", "failures": "5", "errors": "1", "tests": "8", "time": "1.500"},
+        "",
+    ),
+    (
+        "testsuite",
+        {
+            "name": "torch.nn.CrossEntropyLoss.index",
+            "time": "0.010",
+            "failures": "1",
+            "errors": "0",
+            "skipped": "0",
+            "tests": "1",
+        },
+        "",
+    ),
+    (
+        "testcase",
+        {
+            "name": "ce/index/4x10/f32/mean,weight=mixed",
+            "classname": "torch.nn.CrossEntropyLoss.index",
+            "time": "0.010",
+        },
+        "",
+    ),
+    (
+        "failure",
+        {"type": "fail", "message": "no"},
+        "no\n"
+        "more\n"
+        "departs, most likely, from index.mean.divides-by-target-weights (page 002): "
+        "“<code>'mean'</code>: the weighted mean of the output is taken”\n"
+        "crossent run torch -k 'ce/index/4x10/f32/mean,weight=mixed'",
+    ),
+    (
+        "testsuite",
+        {
+            "name": "torch.nn.CrossEntropyLoss.reduction",
+            "time": "0.030",
+            "failures": "1",
+            "errors": "1",
+            "skipped": "1",
+            "tests": "3",
+        },
+        "",
+    ),
+    (
+        "testcase",
+        {
+            "name": "ce/index/4x10/f32/default,seed=1",
+            "classname": "torch.nn.CrossEntropyLoss.reduction",
+            "time": "0.010",
+        },
+        "",
+    ),
+    (
+        "failure",
+        {"type": "unexpected pass", "message": "passes, although it is expected to fail"},
+        'case = "ce/index/4x10/f32/default,seed=1"\n'
+        "mended (l)\n"
+        "crossent run torch -k 'ce/index/4x10/f32/default,seed=1'",
+    ),
+    (
+        "testcase",
+        {
+            "name": "ce/index/4x10/f32/default,seed=2",
+            "classname": "torch.nn.CrossEntropyLoss.reduction",
+            "time": "0.010",
+        },
+        "",
+    ),
+    (
+        "error",
+        {"type": "crash", "message": "x"},
+        "x\n"
+        "departs from no statement of the pages more likely than from another\n"
+        "crossent run torch -k 'ce/index/4x10/f32/default,seed=2'",
+    ),
+    (
+        "testcase",
+        {
+            "name": "ce/index/4x10/f32/default,seed=3",
+            "classname": "torch.nn.CrossEntropyLoss.reduction",
+            "time": "0.010",
+        },
+        "",
+    ),
+    ("skipped", {"message": "why"}, ""),
+    (
+        "testsuite",
+        {
+            "name": "torch.nn.CrossEntropyLoss.none",
+            "time": "0.250",
+            "failures": "0",
+            "errors": "0",
+            "skipped": "0",
+            "tests": "1",
+        },
+        "",
+    ),
+    (
+        "testcase",
+        {
+            "name": "ce/index/4x10/f32/default,seed=4",
+            "classname": "torch.nn.CrossEntropyLoss.none",
+            "time": "0.250",
+        },
+        "",
+    ),
+    (
+        "testsuite",
+        {
+            "name": "expected failures",
+            "time": "0.000",
+            "failures": "2",
+            "errors": "0",
+            "skipped": "0",
+            "tests": "2",
+        },
+        "",
+    ),
+    (
+        "testcase",
+        {
+            "name": 'case = "ce/index/4x10/f32/default,seed=2"',
+            "classname": "entry",
+            "time": "0.000",
+        },
+        "",
+    ),
+    ("failure", {"type": "not met", "message": "none of its cases fails as expected: unmet"}, ""),
+    ("testcase", {"name": 'case = "ce/*/f128/*"', "classname": "entry", "time": "0.000"}, ""),
+    ("failure", {"type": "about no case", "message": "the corpus has no such case: nowhere"}, ""),
+    (
+        "testsuite",
+        {
+            "name": "run",
+            "time": "0.000",
+            "failures": "1",
+            "errors": "0",
+            "skipped": "0",
+            "tests": "1",
+        },
+        "",
+    ),
+    ("testcase", {"name": "all cases", "classname": "run", "time": "0.000"}, ""),
+    ("failure", {"type": "incomplete", "message": "the run was stopped before its last case"}, ""),
+]

@@ -43,6 +43,9 @@ def test_a_reading_answers_one_opening():
         assert all(opening_of(name) is opening for name in opening.readings)
         assert len(opening.readings) > 1
         assert {source.page for source in opening.sources} <= set(PAGES)
+        assert all(source.words.strip() for source in opening.sources)
+        assert opening.what
+        assert opening.why.endswith(".")
     assert opening_of("") is None
 
 

@@ -214,3 +214,128 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         report.write_json(run_of(result()), path)
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_middle_of_a_message_is_left_out_and_its_empty_lines_stay_empty():
+    lines = [str(i) * 500 for i in range(10, 30)]
+    cut = [line[:400] for line in lines]
+    assert report.clip("\n".join(lines)) == "\n".join([*cut[:6], "[...]", *cut[-6:]])
+    assert report.clip("\n".join(lines[:12])) == "\n".join(cut[:12])
+    text = printed(run_of(result("crash", "gone; stderr ends:\n\nwords")))
+    assert "\n    gone; stderr ends:\n\n    words\n" in text
+
+
+def test_what_is_expected_is_counted_and_not_shown():
+    known, news = result("fail", "old", seed=1), result("fail", "new", seed=2)
+    text = printed(run_of(known, news), expected={known.case})
+    assert known.case not in text
+    assert news.case in text
+    assert "2 cases do not conform, 0 do; 1.5 s" in text
+
+
+def test_a_loss_that_was_judged_alone_is_told():
+    text = printed(run_of(result("pass", "no gradient"), result(seed=1)))
+    assert "conforms in all 2 cases (1 by the loss alone); 1.5 s" in text
+
+
+def test_a_command_stands_on_one_line_on_any_terminal():
+    case = result("fail", "wrong")
+    text = printed(run_of(case), width=40)
+    assert f"\n    crossent repro '{case.case}' --adapter torch\n" in text
+    out = io.StringIO()
+    report.print_run(Console(file=out, width=40), run_of(case), again="crossent run x")
+    assert f"\n    crossent run x -k '{case.case}'\n" in out.getvalue()
+
+
+@pytest.mark.parametrize(("count", "words"), [(2, None), (3, "and 1 more like it"), (4, "and 2")])
+def test_what_is_alike_is_counted(count, words):
+    text = printed(run_of(*(result("fail", "loss is 2", seed=i) for i in range(count))))
+    assert text.count("crossent repro") == 2
+    assert words in text if words else "like it" not in text
+
+
+def test_failures_are_red_and_what_is_good_is_green():
+    styles = {
+        str(column.header).replace("\n", " "): column.style
+        for column in report.table([result()]).columns
+    }
+    assert styles == {
+        "clauses": "", "cases": "", "pass": "green", "fail": "red", "error": "red",
+        "accepts invalid": "red", "unsup- ported": "yellow", "crash": "red", "time- out": "red",
+        "worst ulps": "", "worst of bound": "",
+    }  # fmt: skip
+    for verdict, code in (("pass", "1;32"), ("fail", "1;31")):
+        out = io.StringIO()
+        console = Console(file=out, force_terminal=True, color_system="standard", highlight=False)
+        report.print_run(console, run_of(result(verdict)), again="x")
+        assert out.getvalue().splitlines()[-1].startswith(f"\x1b[{code}m")
+
+
+def test_the_console_is_plain_and_wide_where_there_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert report.console().width == 100
+    report.console().print("a 1.5 'b' " * 11)
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "60")
+    made = report.console()
+    assert made.width == 60
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    report.console().print("1.5")
+    assert capsys.readouterr().out == "1.5\n"
+
+
+def test_the_file_is_readable_text_and_says_nothing_of_no_fingerprint(tmp_path):
+    report.write_json(run_of(result("fail", "loss is ∞")), tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text(encoding="utf-8")
+    assert "loss is ∞" in text
+    assert "fingerprint" not in text
+    assert report.to_json(run_of(fingerprint={"suite": "1"}))["fingerprint"] == {"suite": "1"}
+
+
+def test_every_word_of_the_report():
+    results = [
+        result(),
+        result("fail", "loss is 2, expected 1", 3e20, 12.5, weight="mixed"),
+        result("unsupported", "no", seed=1),
+        result("timeout", "no reply", seed=5),
+        result(reading="ignored sample is absent", seed=7),
+    ]
+    text = printed(run_of(*results, complete=False), width=90)
+    assert [line.rstrip() for line in text.split("\n")] == WHOLE.split("\n")
+
+
+WHOLE = """\
+                                                                                     worst
+                                          accep…   unsup-           time-   worst       of
+clauses     cases   pass   fail   error   inval…   ported   crash     out    ulps    bound
+──────────────────────────────────────────────────────────────────────────────────────────
+index           1      ·      1       ·        ·        ·       ·       ·   3e+20     12.5
+reduction       4      2      ·       ·        ·        1       ·       1     0.5     0.25
+──────────────────────────────────────────────────────────────────────────────────────────
+all cases       5      2      1       ·        ·        1       ·       1   3e+20     12.5
+
+fail  ce/index/4x10/f32/default,weight=mixed
+    loss is 2, expected 1
+    crossent repro 'ce/index/4x10/f32/default,weight=mixed' --adapter torch
+    departs, most likely, from index.mean.divides-by-target-weights (page 002):
+    “<code>'mean'</code>: the weighted mean of the output is taken”
+
+timeout  ce/index/4x10/f32/default,seed=5
+    no reply
+    crossent repro 'ce/index/4x10/f32/default,seed=5' --adapter torch
+    departs from no statement of the pages more likely than from another
+
+Where a page leaves the result open, it chose:
+    1 × ignored sample is absent
+      open (page 002): an ignored sample whose log softmax is NaN, from a NaN or an
+      infinity among its logits. In words an ignored target “does not contribute to the
+      input gradient”, so its NaN stays out of the loss and of every gradient. But the
+      formula does not leave the sample out: it multiplies log softmax by 0, and NaN·0 is
+      NaN; and the page calls the loss equivalent to LogSoftmax followed by NLLLoss, whose
+      gradients are multiplied in the same way, so that the gradient of the ignored row is
+      NaN·0 too. Neither sentence speaks of NaN, and neither outranks the other.
+
+torch: torch 2.13.0
+2 cases do not conform, 2 do, 1 are unsupported; 1.5 s
+The run is incomplete: it was stopped before the last case.
+"""
