@@ -239,7 +239,7 @@ def indexed(
     fused = scale.size > 0
     is_long = classes >= LONG
     width = np.int64(whole(classes)) + LANES
-    e = np.empty((1 if is_long else 2) * width + LINE if fused else 0, x.dtype)
+    e = np.empty((1 if is_long else 2) * width + 2 * LINE if fused else 0, x.dtype)
     # Two rows of exponentials by turns.
     one = np.int64(to_line(e, np.uint64(0)))
     other = one + width
