@@ -30,6 +30,8 @@ class DeviceArray:
         Whether the memory must not be written.
     stream
         Number of the stream on which the memory is valid, or ``None``.
+    source
+        The host's array that it is a copy of, which may still be under way.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class DeviceArray:
         self.shape, self.dtype = shape, dtype
         self.strides = contiguous(shape, dtype.itemsize) if strides is None else strides
         self.read_only, self.stream = read_only, stream
+        self.source: NDArray[Any] | None = None
 
     @property
     def ndim(self) -> int:

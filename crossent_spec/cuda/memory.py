@@ -84,8 +84,7 @@ def to_device(array: Array, stream: Any = 0) -> DeviceArray:
     made = empty(array.shape, native.dtype, stream)
     if array.size:
         _bytes(made).copy_to_device(native.reshape(-1).view(np.uint8), stream=stream)
-        # The copy may still be under way.
-        made.owner = (made.owner, native)
+        made.source = native
     return made
 
 
