@@ -20,7 +20,8 @@ from .evaluate import (
     reduced_loss,
     sample_scale,
 )
-from .linear import linear_problem, rounded_gradients
+from .linear import rounded_gradients
+from .linear_problem import linear_problem
 from .options import LinearCrossEntropyOptions
 from .problem import (
     check_grad_output,

@@ -15,8 +15,8 @@ import numpy as np
 from numba import cuda
 
 from .groups import group
-from .rows import at
-from .target import SIMULATED, device_function, kernel, load, single, store
+from .rows import at, same_number
+from .target import SIMULATED, kernel, load, single, store
 
 #: Threads of a block, of which the simulator is slow with many, and blocks of a sum.
 THREADS, BLOCKS = 32 if SIMULATED else 256, 128
@@ -124,7 +124,7 @@ def sum_losses(threads: int) -> Any:
 def finish_loss(threads: int, short: bool) -> Any:
     """Compile: from the parts of :func:`sum_losses` to the loss, ``short`` if of 16 bits."""
     _, total = group(threads, np.float64)
-    final = single if short else _same
+    final = single if short else same_number
 
     @kernel(threads)
     def finish(sums: Any, parts: Any, dividing: Any, constants: Any, out: Any) -> None:
@@ -140,11 +140,6 @@ def finish_loss(threads: int, short: bool) -> Any:
             store(out, 0, final(loss))
 
     return finish
-
-
-@device_function
-def _same(value: Any) -> Any:
-    return value
 
 
 @cache
@@ -209,7 +204,7 @@ def finish_classes(short: bool) -> Any:
     ``dividing`` adds what the weights in the denominator of a mean give, −loss·Σ s_n·1{y_n = c};
     where no sample has the class, not even an undefined mean matters.
     """
-    final = single if short else _same
+    final = single if short else same_number
 
     @kernel(THREADS)
     def finish(

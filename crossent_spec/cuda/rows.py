@@ -96,7 +96,8 @@ def at(place: Any, item: Any, position: Any) -> Any:
 
 
 @device_function
-def _same(value: Any) -> Any:
+def same_number(value: Any) -> Any:
+    """A number as it is, where none needs rounding before it is stored."""
     return value
 
 
@@ -121,9 +122,9 @@ def rows(plan: Plan) -> Any:
     dense = probabilities or smooth
     # The exponentials stay where the logits were.
     reuse = resident and not target_gradient
-    final = single if twice else _same
-    final_loss = single if plan.twice_losses else _same
-    final_of_q = single if plan.twice_target else _same
+    final = single if twice else same_number
+    final_loss = single if plan.twice_losses else same_number
+    final_of_q = single if plan.twice_target else same_number
     holding = vector * chunks
     sharing = holding if probabilities else 1
     # Written to an array in C order, of no other size than the probabilities.
