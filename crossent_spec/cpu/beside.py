@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
-from .numbers import rest_limit
-from .rows import beside_the_peak, exponentials, peak, summed
+from .rest import is_small, others, rest_of
+from .rows import exponentials, peak, summed
 
 
 @kernel()
@@ -21,9 +21,8 @@ def log_sum(x: Any, at: Any, classes: Any, e: Any) -> Any:
     m = peak(x, at, classes)
     exponentials(x, at, classes, m, np.uint32(0), e, 0)
     rest = summed(e, 0, classes) - (1.0 + (m - m))
-    if rest < rest_limit(m):
-        others, peaks = beside_the_peak(x, at, classes, m, m, np.uint32(0))
-        rest = others + (peaks - 1)
+    if is_small(rest, m):
+        rest = rest_of(rest, 1.0, 1.0, others(e, 0, classes, 1.0))
     return m, math.log1p(rest), 1.0 + rest
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
-from .indexed import LEAST, MOST, scaled
-from .lanes import beside_the_peak, rests
 from .logarithm import log1p
-from .numbers import rest_limit
+from .steep import is_level, steep
 
 # A block's numbers that are found for every sample, in float32 and in float64.
 M, A, HIGH, LOW, TARGET, OWN = range(6)
+PEAK = HIGH  # the largest logit's exponential, until there are factors
 TOTAL, UNIT, WEIGHT, SCALE, FACTOR, AT_TARGET = range(6)
+OTHERS = FACTOR
 
 
 @kernel()
@@ -79,8 +79,7 @@ def factors(
         part = np.float32(product)
         high[n] = part
         low[n] = np.float32(product - np.float64(part))
-        fits = (abs(product) > LEAST) & (abs(product) < MOST)
-        odd |= not (fits | (product == 0.0))
+        odd |= not is_level(product)
     return odd
 
 
@@ -101,22 +100,14 @@ def found(
     w: Any,
     losses: Any,
     scale: Any,
-    b: Any,
     single: Any,
     double: Any,
 ) -> Any:
     """All else that is found of every sample of a block; tell whether some gradient is odd.
 
-    Known are the targets' logits, the largest, what the exponentials share, and their sums.
+    Known are the targets' logits, the largest, what the exponentials share, and R.
     """
-    m, a, rest, unit = single[M], single[A], double[TOTAL], double[UNIT]
-    if rests(count, m, a, b, unit, rest):
-        for n in range(count):
-            if rest[n] < rest_limit(m[n]):
-                others, same = beside_the_peak(
-                    x, start + n * step, along, classes, m[n], a[n], b[n]
-                )
-                rest[n] = others / unit[n] + (same - 1)
+    m, rest, unit = single[M], double[TOTAL], double[UNIT]
     target, own_e, weight = single[TARGET], single[OWN], double[WEIGHT]
     targets(e, e_step, e_along, y, at, count, own_e)
     weights_of(w, y, at, count, weight)
@@ -133,10 +124,10 @@ def found(
     if odd:
         for n in range(count):
             product = s[n] * double[FACTOR, n]
-            if not (LEAST < abs(product) < MOST or product == 0.0):
-                scaled(
-                    x, start + n * step, along, classes, m[n], e, n * e_step, e_along,
-                    double[FACTOR, n], unit[n], s[n], e, n * e_step, e_along,
+            if not is_level(product):
+                steep(
+                    x, start + n * step, along, classes, m[n], rest[n], weight[n], None, None, 0,
+                    0, w, 1.0, 0.0, y[at + n], weight[n], s[n], e, n * e_step, e_along,
                 )  # fmt: skip
     return odd
 
@@ -159,13 +150,15 @@ def corrected(
     along: Any,
 ) -> None:
     """Gradients of a block that are not exponentials times a factor."""
+    at_target = double[AT_TARGET]
     if odd:
         for n in range(count):
             product = double[SCALE, n] * double[FACTOR, n]
-            if not (LEAST < abs(product) < MOST or product == 0.0):
+            if not is_level(product):
                 for c in range(classes):
                     out[to + n * step + c * along] = e[n * e_step + c * e_along]
-    at, at_target, ignored = np.uint64(at), double[AT_TARGET], False
+                at_target[n] = e[n * e_step + y[np.uint64(at) + np.uint64(n)] * e_along]
+    at, ignored = np.uint64(at), False
     for n in range(np.uint64(count)):
         ignored |= not keep[at + n]
         place = np.uint64(to) + n * np.uint64(step)

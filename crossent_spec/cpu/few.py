@@ -11,7 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import HIGH, LOW, TARGET, TOTAL, UNIT, A, M, corrected, found, targets
+from .blocks import (
+    HIGH,
+    LOW,
+    OTHERS,
+    PEAK,
+    TARGET,
+    TOTAL,
+    UNIT,
+    A,
+    M,
+    corrected,
+    found,
+    targets,
+)
 from .compiling import kernel
 from .exponential import exp_single
 from .fours import (
@@ -25,13 +38,14 @@ from .fours import (
     store_sums,
 )
 from .indexed import LOWEST, VAST
-from .lanes import shifts
+from .lanes import rests, shifts, small_rests
 from .vectors import (
     LANES,
     LINE,
     larger_of,
     load,
     load_first,
+    nothing_where_equal,
     repeated,
     settle,
     store,
@@ -104,6 +118,18 @@ def sums_of_rows(e: Any, pitch: Any, count: Any, total: Any) -> None:
         for i in range(NEXT, pitch, NEXT):
             s = s + wide(load_rows(e, row * pitch + i, pitch))
         store_sums(total, row, s)
+
+
+@kernel()
+def others_of_rows(e: Any, pitch: Any, count: Any, own_e: Any, beside: Any) -> None:
+    """The sum of each row's exponentials that are not the largest logit's."""
+    pitch = np.uint64(pitch)
+    for first in range(0, count, ROWS):
+        row = np.uint64(min(first, count - ROWS))
+        top, s = one_each(own_e, row), repeated(0.0)
+        for i in range(np.uint64(0), pitch, NEXT):
+            s = s + wide(nothing_where_equal(load_rows(e, row * pitch + i, pitch), top))
+        store_sums(beside, row, s)
 
 
 @kernel()
@@ -180,8 +206,14 @@ def short_rows(
         targets(x[start:], x_step, 1, y, at, count, single[TARGET])
         exponentials_of_rows(x, start, step, classes, rows, single[A], b, e, pitch)
         sums_of_rows(e, pitch, rows, double[TOTAL])
+        if rests(rows, single[M], single[A], b, double[UNIT], single[PEAK], double[TOTAL]):
+            others_of_rows(e, pitch, rows, single[PEAK], double[OTHERS])
+            small_rests(
+                x, start, step, 1, classes, rows, single[M], double[UNIT], single[PEAK],
+                double[OTHERS], double[TOTAL],
+            )  # fmt: skip
         odd = found(
-            at, count, classes, x, start, x_step, 1, e, pitch, 1, y, keep, w, losses, scale, b,
+            at, count, classes, x, start, x_step, 1, e, pitch, 1, y, keep, w, losses, scale,
             single, double,
         )  # fmt: skip
         if fused:
@@ -226,6 +258,20 @@ def exponentials_side_by_side(
             s = s + wide(v)
             e_at += pitch
         store(total, i, s)
+
+
+@kernel()
+def others_side_by_side(
+    classes: Any, count: Any, e: Any, pitch: Any, own_e: Any, beside: Any
+) -> None:
+    """The sum of each sample's exponentials that are not the largest logit's."""
+    n, pitch = np.uint64(count), np.uint64(pitch)
+    for i in range(np.uint64(0), n, FULL):
+        e_at, s, top = i, repeated(0.0), load(own_e, i)
+        for _ in range(classes):
+            s = s + wide(nothing_where_equal(load(e, e_at), top))
+            e_at += pitch
+        store(beside, i, s)
 
 
 @kernel()
@@ -292,8 +338,14 @@ def side_by_side(
             continue
         targets(e, 1, width, y, at, count, single[TARGET])
         exponentials_side_by_side(classes, count, single[A], b, e, width, double[TOTAL])
+        if rests(count, single[M], single[A], b, double[UNIT], single[PEAK], double[TOTAL]):
+            others_side_by_side(classes, count, e, width, single[PEAK], double[OTHERS])
+            small_rests(
+                x, start, 1, x_step, classes, count, single[M], double[UNIT], single[PEAK],
+                double[OTHERS], double[TOTAL],
+            )  # fmt: skip
         odd = found(
-            at, count, classes, x, start, 1, x_step, e, 1, width, y, keep, w, losses, scale, b,
+            at, count, classes, x, start, 1, x_step, e, 1, width, y, keep, w, losses, scale,
             single, double,
         )  # fmt: skip
         if fused:

@@ -9,7 +9,6 @@ the cache if it is not there anyway.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ import numpy as np
 from .compiling import kernel
 from .exponential import exp_shared, exp_single, own, shared
 from .logarithm import log1p
-from .numbers import beyond, prefetch, rest_limit
-from .rows import beside_the_peak
+from .numbers import beyond, prefetch
+from .rest import is_small, is_tiny, others, tiny_rest
+from .steep import is_level, steep
 from .vectors import (
     LANES,
     LINE,
@@ -40,12 +40,6 @@ from .vectors import (
 LONG = 4096
 #: Elements of arrays that no cache holds.
 VAST = 1 << 24
-#: Between these the factor of a gradient and what its rounding to float32 leaves are normal
-#: numbers, and so are the products that are.
-LEAST, MOST = 2.0**-100, 2.0**120
-
-#: The least number of float64.
-LEAST_OF_ALL = 5e-324
 
 LOWEST = np.float32(-np.inf)
 FULL = np.uint64(LANES)
@@ -176,37 +170,6 @@ def gradients(e: Any, e_at: Any, n: Any, high: Any, low: Any, out: Any, to: Any)
 
 
 @kernel()
-def scaled(
-    x: Any,
-    at: Any,
-    along: Any,
-    n: Any,
-    m: Any,
-    e: Any,
-    e_at: Any,
-    e_along: Any,
-    factor: Any,
-    unit: Any,
-    s: Any,
-    out: Any,
-    to: Any,
-    out_along: Any,
-) -> None:
-    """Gradient of a sample but for its target, where s·factor has no place in float32.
-
-    What is too little for float32 may count beside a vast s, and of an infinite s everything makes
-    infinity but nothing.
-    """
-    for i in range(n):
-        share = np.float64(e[e_at + i * e_along]) * factor
-        logit = x[at + i * along]
-        if share == 0.0 and factor > 0.0 and logit > LOWEST:
-            share = factor * unit * math.exp(np.float64(logit) - np.float64(m))
-            share = max(share, LEAST_OF_ALL)
-        out[to + i * out_along] = share * s
-
-
-@kernel()
 def following(keep: Any, n: Any, end: Any) -> Any:
     """The next sample from n on that counts."""
     while n < end and not keep[n]:
@@ -239,7 +202,8 @@ def indexed(
     fused = scale.size > 0
     is_long = classes >= LONG
     width = np.int64(whole(classes)) + LANES
-    e = np.empty((1 if is_long else 2) * width + 2 * LINE if fused else 0, x.dtype)
+    e = np.empty((2 if fused and not is_long else 1) * width + 2 * LINE, x.dtype)
+    none = e[:0]
     # Two rows of exponentials by turns.
     one = np.int64(to_line(e, np.uint64(0)))
     other = one + width
@@ -274,7 +238,8 @@ def indexed(
             out[back + y[pending]] = at_target
             pending = -1
         elif fused or is_long:
-            sum_ = exponentials(x, at, ahead, classes, a, b, e, e_at, out, to)
+            kept = e if fused else none
+            sum_ = exponentials(x, at, ahead, classes, a, b, kept, e_at, out, to)
             if not is_long:
                 next_m = peak(x, ahead, classes)
         else:
@@ -283,10 +248,14 @@ def indexed(
             left[n] = True
         else:
             top, unit = np.float64(m), own(m)
-            rest = (sum_ - np.float64(exp_shared(m, a, b))) / unit
-            if rest < rest_limit(m):
-                others, peaks = beside_the_peak(x, at, classes, m, a, b)
-                rest = others / unit + (peaks - 1)
+            own_e = exp_shared(m, a, b)
+            rest = (sum_ - np.float64(own_e)) / unit
+            if is_small(rest, m):
+                if not fused:
+                    exponentials(x, at, at, classes, a, b, e, e_at, out, to)
+                rest = others(e, e_at, classes, own_e) / unit
+                if is_tiny(rest, classes, m):
+                    rest = tiny_rest(x, at, 1, classes, m)
             weight, target = w[y[n]], np.float64(x[at + y[n]])
             losses[n] = weight * (top - target) + weight * log1p(rest, m)
             if fused:
@@ -296,7 +265,7 @@ def indexed(
                 else:
                     at_target = s * (np.float64(e[e_at + y[n]]) * factor - weight)
                 whole_factor = s * factor
-                if LEAST < abs(whole_factor) < MOST or whole_factor == 0.0:
+                if is_level(whole_factor):
                     high = np.float32(whole_factor)
                     low = np.float32(whole_factor - np.float64(high))
                     if is_long:
@@ -306,8 +275,10 @@ def indexed(
                         pending = n
                         before, e_at = e_at, before
                 else:
-                    scaled(x, at, 1, classes, m, e, e_at, 1, factor, unit, s, out, to, 1)
-                    out[to + y[n]] = at_target
+                    steep(
+                        x, at, 1, classes, m, rest, weight, None, None, 0, 0, w, 1.0, 0.0,
+                        y[n], weight, s, out, to, 1,
+                    )  # fmt: skip
         m = next_m
         n = after
     if pending >= 0:

@@ -13,7 +13,9 @@ import numpy as np
 from .compiling import kernel
 from .exponential import exp_shared, own, shared
 from .logarithm import log1p
-from .numbers import beyond, larger, rest_limit
+from .numbers import beyond, larger
+from .rest import is_small, is_tiny, rest_of, tiny_rest
+from .steep import is_steep, steep
 
 #: Elements of a block.
 BLOCK = 1 << 12
@@ -87,28 +89,51 @@ def sums(
 
 
 @kernel()
-def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, total: Any) -> Any:
+def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, own_e: Any, total: Any) -> Any:
     """Turn sums of exponentials into those beside the largest; tell whether some are too small."""
     few = False
     for lane in range(np.uint64(count)):
-        rest = (total[lane] - np.float64(exp_shared(m[lane], a[lane], b[lane]))) / unit[lane]
-        few |= rest < rest_limit(m[lane])
+        value = exp_shared(m[lane], a[lane], b[lane])
+        rest = (total[lane] - np.float64(value)) / unit[lane]
+        few |= is_small(rest, m[lane])
+        own_e[lane] = value
         total[lane] = rest
     return few
 
 
 @kernel()
-def beside_the_peak(x: Any, start: Any, step: Any, classes: Any, m: Any, a: Any, b: Any) -> Any:
-    """Sum of the exponentials of all logits that are not the largest, and how many are."""
-    total = 0.0
-    count = 0
+def others_of(e: Any, classes: Any, count: Any, own_e: Any, beside: Any) -> None:
+    """Per lane, the sum of the exponentials that are not the largest logit's."""
+    count = np.uint64(count)
+    for lane in range(count):
+        beside[lane] = 0.0
     for c in range(classes):
-        value = x[start + c * step]
-        if value == m:
-            count += 1
-        else:
-            total += np.float64(exp_shared(value, a, b))
-    return total, count
+        at = np.uint64(c) * count
+        for lane in range(count):
+            value = e[at + lane]
+            beside[lane] += np.float64(value) if value != own_e[lane] else 0.0
+
+
+@kernel()
+def small_rests(
+    x: Any,
+    start: Any,
+    step: Any,
+    along: Any,
+    classes: Any,
+    count: Any,
+    m: Any,
+    unit: Any,
+    own_e: Any,
+    beside: Any,
+    rest: Any,
+) -> None:
+    """Per lane, what is beside the largest where that is little."""
+    for n in range(count):
+        if is_small(rest[n], m[n]):
+            rest[n] = rest_of(rest[n], unit[n], np.float64(own_e[n]), beside[n])
+            if is_tiny(rest[n], classes, m[n]):
+                rest[n] = tiny_rest(x, start + n * step, along, classes, m[n])
 
 
 @kernel()
@@ -161,12 +186,16 @@ def finish(
     own_e: Any,
     beside: Any,
     peaked: Any,
-) -> None:
-    """Per lane, the loss, the gradient's factor of exponentials, and its value at the target."""
+) -> Any:
+    """Per lane, the loss, the gradient's factor of exponentials, and its value at the target.
+
+    Tell whether some lane is steep.
+    """
     at, count = np.uint64(at), np.uint64(count)
     for lane in range(count):
         value = below[lane] + weights[lane] * log1p(total[lane], m[lane])
         losses[at + lane] = value if keep[at + lane] else 0.0
+    found = False
     if s.size > 0:
         for lane in range(count):
             rest = total[lane]
@@ -175,6 +204,8 @@ def finish(
             of_peak = beside[lane] - f * unit[lane] * rest
             other = own_e[lane] * f - (weights[lane] - beside[lane])
             below[lane] = s[lane] * (of_peak if peaked[lane] else other)
+            found |= is_steep(s[lane] * f)
+    return found
 
 
 @kernel()
@@ -251,6 +282,7 @@ def lanes(
     fused = scale.size > 0
     width = min(end - begin, max(32, BLOCK // classes // 16 * 16))
     m, a, b = np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, np.uint32)
+    peak_e = np.empty(width, x.dtype)
     e = np.empty(classes * width, x.dtype)
     total, below, weights = np.empty(width), np.empty(width), np.empty(width)
     unit, factor = np.empty(width), np.empty(width)
@@ -276,13 +308,11 @@ def lanes(
             x, first, x_step, count, m, a, b, e, base, q, q_first, q_step, w, sharp, uniform,
             total, below, weights,
         )  # fmt: skip
-        if rests(count, m, a, b, unit, total):
-            for lane in range(count):
-                if total[lane] < rest_limit(m[lane]):
-                    others, same = beside_the_peak(
-                        x, first + lane, x_step, classes, m[lane], a[lane], b[lane]
-                    )
-                    total[lane] = others / unit[lane] + (same - 1)
+        if rests(count, m, a, b, unit, peak_e, total):
+            others_of(e, classes, count, peak_e, factor)
+            small_rests(
+                x, first, 1, x_step, classes, count, m, unit, peak_e, factor, total,
+            )  # fmt: skip
         if y is not None:
             at_targets(
                 x, first, x_step, at, count, m, e, y, w, base, sharp, below, weights, own_e,
@@ -291,12 +321,22 @@ def lanes(
         if fused:
             for lane in range(count):
                 s[lane] = scale[at + lane if scale.size > 1 else 0]
-        finish(
+        some_steep = finish(
             at, count, m, keep, below, weights, unit, total, s, losses, factor, own_e, beside,
             peaked,
         )  # fmt: skip
         if not fused:
             continue
+        if some_steep:
+            # Before any gradient is written, which may be over the logits.
+            for lane in range(count):
+                if is_steep(s[lane] * factor[lane]):
+                    target = -1 if y is None else y[at + lane]
+                    steep(
+                        x, first + lane, x_step, classes, m[lane], total[lane], weights[lane],
+                        base, q, q_first + lane, q_step, w, sharp, uniform, target,
+                        weights[lane] - beside[lane], s[lane], e, lane, count,
+                    )  # fmt: skip
         gradients(
             e, count, factor, s, base, q, q_first, q_step, w, sharp, uniform, out, to,
             out_step,
@@ -305,5 +345,8 @@ def lanes(
             if not keep[at + lane]:
                 for c in range(classes):
                     out[to + lane + c * out_step] = 0.0
+            elif some_steep and is_steep(s[lane] * factor[lane]):
+                for c in range(classes):
+                    out[to + lane + c * out_step] = e[c * count + lane]
             elif y is not None:
                 out[to + lane + y[at + lane] * out_step] = below[lane]

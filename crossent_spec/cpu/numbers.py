@@ -96,18 +96,6 @@ def _beyond(m: Any) -> Any:
     return lambda m: np.float32(2.0**20) < abs(m) < np.float32(np.inf)
 
 
-def rest_limit(m: Any) -> Any:
-    """Return where a sum of exponentials beside the largest is summed without that."""
-    raise NotImplementedError("compiled only")
-
-
-@overload(rest_limit, inline="always", strict=False)
-def _rest_limit(m: Any) -> Any:
-    if m == types.float64:
-        return lambda m: 3.0  # noqa: ARG005
-    return lambda m: 2.0**-20  # noqa: ARG005
-
-
 @kernel()
 def from_bfloat16(pattern: Any) -> Any:
     """Read a bfloat16: the upper half of a float32."""

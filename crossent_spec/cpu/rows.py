@@ -19,7 +19,9 @@ import numpy as np
 
 from .compiling import kernel
 from .exponential import exp_shared, own, shared
-from .numbers import beyond, larger, plus, prefetch, rest_limit
+from .numbers import beyond, larger, plus, prefetch
+from .rest import is_small, is_tiny, others, rest_of, tiny_rest
+from .steep import is_steep, steep
 
 #: Of a long row, so many classes' exponentials are computed between two looks ahead.  The processor
 #: looks ahead by itself in shorter rows.
@@ -94,19 +96,6 @@ def moments(
 
 
 @kernel()
-def beside_the_peak(x: Any, at: Any, n: Any, m: Any, a: Any, b: Any) -> Any:
-    """Sum of the exponentials of all logits that are not the largest, and how many are."""
-    at = np.uint64(at)
-    total = 0.0
-    count = 0
-    for i in range(np.uint64(n)):
-        other = x[at + i] != m
-        total = plus(total, np.float64(exp_shared(x[at + i], a, b)) if other else 0.0)
-        count += 0 if other else 1
-    return total, count
-
-
-@kernel()
 def gradients(
     e: Any,
     n: Any,
@@ -121,10 +110,7 @@ def gradients(
     out: Any,
     out_at: Any,
 ) -> None:
-    """Gradient of a row: s·(exponential·factor − a_c), rounded once.
-
-    An infinite s is multiplied last, with what is not infinite.
-    """
+    """Gradient of a row: s·(exponential·factor − a_c), rounded once."""
     q_at, out_at = np.uint64(q_at), np.uint64(out_at)
     for i in range(np.uint64(n)):
         g = np.float64(e[i]) * factor
@@ -181,6 +167,7 @@ def rows(
         ∂result/∂l_n, one for every sample or one for all; empty for the losses alone.
     """
     fused = scale.size > 0
+    target = -1
     block = BLOCK if classes >= LONG else classes
     e = np.empty(classes if fused else block, x.dtype)
     for n in range(begin, end):
@@ -217,29 +204,48 @@ def rows(
         if q is not None or base is not None:
             below, added = moments(x, at, classes, top, base, q, q_at, w, sharp, uniform)
             weights += added
-        unit = own(m)
-        rest = (total - np.float64(exp_shared(m, a, b))) / unit
-        if rest < rest_limit(m):
-            others, peaks = beside_the_peak(x, at, classes, m, a, b)
-            rest = others / unit + (peaks - 1)
-        target = top
+        unit, own_e = own(m), exp_shared(m, a, b)
+        rest = (total - np.float64(own_e)) / unit
+        if is_small(rest, m):
+            beside = 0.0
+            for first in range(0, classes, block):
+                count = min(block, classes - first)
+                e_at = first if fused else 0
+                if not fused and block < classes:
+                    exponentials(x, at + first, count, a, b, e, e_at)
+                beside += others(e, e_at, count, own_e)
+            rest = rest_of(rest, unit, np.float64(own_e), beside)
+            if is_tiny(rest, classes, m):
+                rest = tiny_rest(x, at, 1, classes, m)
+        own_logit = top
         if y is not None:
-            target = np.float64(x[at + y[n]])
-            spike = sharp * w[y[n]]
+            target = y[n]
+            own_logit = np.float64(x[at + target])
+            spike = sharp * w[target]
             # Smoothed wholly, the target's class is one like the others, however far away.
-            below += spike * (top - target) if sharp != 0 else 0.0
+            below += spike * (top - own_logit) if sharp != 0 else 0.0
             weights += spike
         losses[n] = below + weights * math.log1p(rest)
-        if fused:
-            s = scale[n if scale.size > 1 else 0]
-            factor = weights / (unit * (1.0 + rest))
-            at_target = 0.0
-            if y is not None:
-                beside = 0.0 if base is None else base_sum - base[y[n]]
-                if target == top:
-                    at_target = s * (beside - weights * (rest / (1.0 + rest)))
-                else:
-                    at_target = s * (np.float64(e[y[n]]) * factor - (weights - beside))
-            gradients(e, classes, factor, s, base, q, q_at, w, sharp, uniform, out, to)
-            if y is not None:
-                out[to + y[n]] = at_target
+        if not fused:
+            continue
+        s = scale[n if scale.size > 1 else 0]
+        factor = weights / (unit * (1.0 + rest))
+        # What of all coefficients is not the target's.
+        apart = 0.0
+        if y is not None and base is not None:
+            apart = base_sum - base[target]
+        if is_steep(s * factor):
+            steep(
+                x, at, 1, classes, m, rest, weights, base, q, q_at, 1, w, sharp, uniform,
+                target, weights - apart, s, out, to, 1,
+            )  # fmt: skip
+            continue
+        at_target = 0.0
+        if y is not None:
+            if own_logit == top:
+                at_target = s * (apart - weights * (rest / (1.0 + rest)))
+            else:
+                at_target = s * (np.float64(e[target]) * factor - (weights - apart))
+        gradients(e, classes, factor, s, base, q, q_at, w, sharp, uniform, out, to)
+        if y is not None:
+            out[to + target] = at_target

@@ -234,6 +234,18 @@ def at_least(_context: Any, x: Any, low: Any) -> Any:
 
 
 @intrinsic
+def nothing_where_equal(_context: Any, vector: Any, other: Any) -> Any:
+    """The lanes of a vector, zero where they equal the other's."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value, top = arguments
+        nothing = splat(builder, ir.Constant(value.type.element, 0.0))
+        return builder.select(builder.fcmp_ordered("==", value, top), nothing, value)
+
+    return vector(vector, other), code
+
+
+@intrinsic
 def power_of_two(_context: Any, shifted: Any, bias: Any) -> Any:
     """The float32 whose exponent field is the last bits of ``shifted`` as an integer, plus bias.
 
