@@ -19,6 +19,10 @@ from .steep import is_steep, steep
 
 #: Elements of a block.
 BLOCK = 1 << 12
+#: So many classes' terms are added up by themselves, so that a sum's error does not grow with them.
+GROUP = 16
+# Sums over the classes.
+TOTAL, BELOW, WEIGHTS, OTHERS = range(4)
 
 
 @kernel()
@@ -47,7 +51,35 @@ def shifts(count: Any, m: Any, a: Any, b: Any, unit: Any) -> Any:
 
 
 @kernel()
+def absorb(count: Any, parts: Any, totals: Any, errors: Any) -> None:
+    """Per lane, add to sums and to their rounding errors (Knuth's TwoSum).
+
+    The parts are empty then.
+    """
+    for kind in range(len(parts)):
+        part, total, error = parts[kind], totals[kind], errors[kind]
+        for lane in range(np.uint64(count)):
+            a, b = total[lane], part[lane]
+            new = a + b
+            again = new - a
+            error[lane] += (a - (new - again)) + (b - again)
+            total[lane] = new
+            part[lane] = 0.0
+
+
+@kernel()
+def settle_sums(count: Any, totals: Any, errors: Any) -> None:
+    """Per lane, take the sums' errors in; the error of infinity is none."""
+    for kind in range(len(totals)):
+        total, error = totals[kind], errors[kind]
+        for lane in range(np.uint64(count)):
+            total[lane] += error[lane] if error[lane] == error[lane] else 0.0
+
+
+@kernel()
 def sums(
+    begin: Any,
+    end: Any,
     x: Any,
     start: Any,
     step: Any,
@@ -67,9 +99,12 @@ def sums(
     below: Any,
     weights: Any,
 ) -> None:
-    """Per lane, the exponentials into ``e`` and the sums that :func:`.rows.moments` takes."""
+    """Per lane, the exponentials into ``e`` and the sums that :func:`.rows.moments` takes.
+
+    Of the classes from ``begin`` to ``end``.
+    """
     count = np.uint64(count)
-    for c in range(w.size):
+    for c in range(begin, end):
         at = np.uint64(start) + np.uint64(c) * np.uint64(step)
         e_at = np.uint64(c) * count
         for lane in range(count):
@@ -102,12 +137,10 @@ def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, own_e: Any, total: Any)
 
 
 @kernel()
-def others_of(e: Any, classes: Any, count: Any, own_e: Any, beside: Any) -> None:
-    """Per lane, the sum of the exponentials that are not the largest logit's."""
+def others_of(begin: Any, end: Any, e: Any, count: Any, own_e: Any, beside: Any) -> None:
+    """Per lane, add up the exponentials that are not the largest logit's."""
     count = np.uint64(count)
-    for lane in range(count):
-        beside[lane] = 0.0
-    for c in range(classes):
+    for c in range(begin, end):
         at = np.uint64(c) * count
         for lane in range(count):
             value = e[at + lane]
@@ -284,7 +317,8 @@ def lanes(
     m, a, b = np.empty(width, x.dtype), np.empty(width, x.dtype), np.empty(width, np.uint32)
     peak_e = np.empty(width, x.dtype)
     e = np.empty(classes * width, x.dtype)
-    total, below, weights = np.empty(width), np.empty(width), np.empty(width)
+    parts, totals, errors = np.empty((3, width)), np.empty((4, width)), np.empty((4, width))
+    total, below, weights = totals[TOTAL], totals[BELOW], totals[WEIGHTS]
     unit, factor = np.empty(width), np.empty(width)
     own_e, beside = np.empty(width), np.empty(width)
     peaked = np.empty(width, np.bool_)
@@ -299,19 +333,25 @@ def lanes(
             for lane in range(count):
                 left[at + lane] = True
             continue
+        totals[:], errors[:], parts[:] = 0.0, 0.0, 0.0
+        for c in range(0, classes, GROUP):
+            sums(
+                c, min(c + GROUP, classes), x, first, x_step, count, m, a, b, e, base, q, q_first,
+                q_step, w, sharp, uniform, parts[TOTAL], parts[BELOW], parts[WEIGHTS],
+            )  # fmt: skip
+            absorb(count, parts, totals, errors)
+        settle_sums(count, totals, errors)
         for lane in range(count):
-            total[lane] = 0.0
-            below[lane] = 0.0
-            weights[lane] = base_sum
+            weights[lane] += base_sum
             beside[lane] = base_sum
-        sums(
-            x, first, x_step, count, m, a, b, e, base, q, q_first, q_step, w, sharp, uniform,
-            total, below, weights,
-        )  # fmt: skip
         if rests(count, m, a, b, unit, peak_e, total):
-            others_of(e, classes, count, peak_e, factor)
+            totals[OTHERS:], errors[OTHERS:] = 0.0, 0.0
+            for c in range(0, classes, GROUP):
+                others_of(c, min(c + GROUP, classes), e, count, peak_e, parts[0])
+                absorb(count, parts[:1], totals[OTHERS:], errors[OTHERS:])
+            settle_sums(count, totals[OTHERS:], errors[OTHERS:])
             small_rests(
-                x, first, 1, x_step, classes, count, m, unit, peak_e, factor, total,
+                x, first, 1, x_step, classes, count, m, unit, peak_e, totals[OTHERS], total,
             )  # fmt: skip
         if y is not None:
             at_targets(

@@ -68,6 +68,17 @@ def summed(e: Any, at: Any, n: Any) -> Any:
 
 
 @kernel()
+def summed_up(total: Any, error: Any, part: Any) -> Any:
+    """Sum and its rounding error with another part (Knuth's TwoSum).
+
+    So the error of a long row's sum is that of its parts.
+    """
+    new = total + part
+    again = new - total
+    return new, error + ((total - (new - again)) + (part - again))
+
+
+@kernel()
 def moments(
     x: Any,
     at: Any,
@@ -186,7 +197,7 @@ def rows(
             continue
         top = np.float64(m)
         a, b = shared(m)
-        total = 0.0
+        total, error = 0.0, 0.0
         for first in range(0, classes, block):
             last = min(first + block, classes)
             if block < classes:
@@ -198,7 +209,8 @@ def rows(
                         prefetch(out, to + i, True)
             e_at = first if fused else 0
             exponentials(x, at + first, last - first, a, b, e, e_at)
-            total += summed(e, e_at, last - first)
+            total, error = summed_up(total, error, summed(e, e_at, last - first))
+        total += error
         below = 0.0
         weights = base_sum
         if q is not None or base is not None:
@@ -207,13 +219,14 @@ def rows(
         unit, own_e = own(m), exp_shared(m, a, b)
         rest = (total - np.float64(own_e)) / unit
         if is_small(rest, m):
-            beside = 0.0
+            beside, error = 0.0, 0.0
             for first in range(0, classes, block):
                 count = min(block, classes - first)
                 e_at = first if fused else 0
                 if not fused and block < classes:
                     exponentials(x, at + first, count, a, b, e, e_at)
-                beside += others(e, e_at, count, own_e)
+                beside, error = summed_up(beside, error, others(e, e_at, count, own_e))
+            beside += error
             rest = rest_of(rest, unit, np.float64(own_e), beside)
             if is_tiny(rest, classes, m):
                 rest = tiny_rest(x, at, 1, classes, m)

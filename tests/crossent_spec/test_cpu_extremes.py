@@ -1,0 +1,90 @@
+"""Samples that are nearly certain, and gradients of them that are infinite or huge."""
+
+import numpy as np
+import pytest
+
+import crossent_spec as cs
+from tests.crossent_spec.exact import DTYPES, exactly, problem, ulps
+
+#: A loss that is one exponential has that one's error, of which more exponentials cancel some: in
+#: float32 at most 1.3·2^-24, which may be 1.3 ulps, and half an ulp for the result.
+ULPS = {"f4": 1.8, "f8": 4.0}
+
+
+def nearly_certain(shape, dtype, gap, layout="C"):
+    """Return samples whose target's logit is so far beyond all others; only four are different."""
+    x, y = problem(7, (4, shape[1]), dtype, 1.0)
+    x[np.arange(4), y] = x.max(axis=1) + dtype(gap)
+    return np.asarray(np.resize(x, shape), order=layout), np.resize(y, shape[0])
+
+
+@pytest.mark.parametrize("name", ["f4", "f8"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [2, 40, 300, 4100])
+@pytest.mark.parametrize("gap", [14.0, 60.0, 75.0, 90.0, 300.0])
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_tiny_loss_keeps_its_digits(name, layout, classes, gap, fused, smooth):
+    dtype = DTYPES[name]
+    x, y = nearly_certain((20, classes), dtype, gap, layout)
+    # Probabilities, of which other kernels take care.
+    target = np.eye(classes, dtype=dtype)[y] if smooth else y
+    if fused:
+        got, grads = cs.cross_entropy_value_and_grad(
+            x, target, reduction="none", grad_output=np.ones(20)
+        )
+    else:
+        got = cs.cross_entropy(x, target, reduction="none")
+    (loss, loss_low), (exact, low) = exactly(
+        x[:4], y[:4], None, "none", 0.0, np.ones((4, 1)), precision=1000
+    )
+    assert ulps(got[:4], loss[:, 0], loss_low[:, 0], dtype).max() <= ULPS[name]
+    np.testing.assert_array_equal(got, np.resize(got[:4], 20))
+    if fused and not smooth:
+        at = np.arange(4), y[:4]
+        assert ulps(grads.input[at], exact[at], low[at], dtype).max() <= 2 * ULPS[name]
+
+
+@pytest.mark.parametrize(("name", "gap"), [("f4", 200.0), ("f2", 200.0), ("f8", 900.0)])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [2, 40, 300, 4100])
+@pytest.mark.parametrize("mode", ["plain", "positive", "negative", "probabilities"])
+def test_infinity_times_a_probability_is_infinite_however_little_that_is(
+    name, gap, layout, classes, mode
+):
+    dtype = DTYPES[name]
+    x, y = nearly_certain((40, classes), dtype, gap, layout)
+    y[1] = (y[1] + 1) % classes
+    if mode != "probabilities":
+        y[2] = -100
+    x[3, (y[3] + 1) % classes] = -np.inf
+    w = {"positive": np.full(classes, 1e-3), "negative": np.full(classes, -0.5)}.get(mode)
+    target = np.eye(classes, dtype=dtype)[y] if mode == "probabilities" else y
+    g = np.where(np.arange(40) % 2, -np.inf, np.inf)
+    grads = cs.cross_entropy_value_and_grad(
+        x, target, None if w is None else w.astype(dtype), reduction="none", grad_output=g
+    )[1]
+    expected = np.where(np.arange(classes) == y[:, None], -g[:, None], g[:, None])
+    expected *= -1 if mode == "negative" else 1
+    expected = expected.astype(dtype)
+    expected[y == -100] = 0
+    # One class has no probability at all: beside two classes, the other lacks none.
+    expected[3, (y[3] + 1) % classes] = np.nan
+    if classes == 2:
+        expected[3] = np.nan
+    np.testing.assert_array_equal(grads.input, expected)
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [4, 40, 300, 4100])
+@pytest.mark.parametrize("mode", ["indices", "probabilities"])
+def test_a_probability_too_little_for_float32_counts_beside_a_huge_gradient(layout, classes, mode):
+    """Of float32 logits; ∂result/∂l as large as float32 has it."""
+    x, y = nearly_certain((20, classes), np.float32, 100.0, layout)
+    g = np.float32(3e38)
+    target = np.eye(classes, dtype=np.float32)[y] if mode == "probabilities" else y
+    got = cs.cross_entropy_value_and_grad(x, target, reduction="sum", grad_output=g)[1].input
+    exact, low = exactly(x[:4], y[:4], None, "sum", 0.0, float(g), precision=1000)[1]
+    assert abs(exact).min() > 1e-9
+    assert ulps(got[:4], exact, low, np.float32).max() <= 2
+    np.testing.assert_array_equal(got, np.resize(got[:4], x.shape))
