@@ -20,7 +20,7 @@ TOTAL, UNIT, WEIGHT, SCALE, FACTOR, AT_TARGET = range(6)
 OTHERS = FACTOR
 
 
-@kernel()
+@kernel(inline="always")
 def targets(
     numbers: Any, step: Any, along: Any, y: Any, at: Any, count: Any, of_target: Any
 ) -> None:
@@ -30,14 +30,14 @@ def targets(
         of_target[n] = numbers[n * step + np.uint64(y[at + n]) * along]
 
 
-@kernel()
+@kernel(inline="always")
 def weights_of(w: Any, y: Any, at: Any, count: Any, weight: Any) -> None:
     """Per sample, the weight of the target's class."""
     for n in range(np.uint64(count)):
         weight[n] = w[y[np.uint64(at) + n]]
 
 
-@kernel()
+@kernel(inline="always")
 def losses_of(
     at: Any, count: Any, keep: Any, m: Any, target: Any, weight: Any, rest: Any, losses: Any
 ) -> None:
@@ -49,7 +49,7 @@ def losses_of(
         losses[at + n] = value if keep[at + n] else 0.0
 
 
-@kernel()
+@kernel(inline="always")
 def factors(
     count: Any,
     m: Any,
@@ -83,7 +83,7 @@ def factors(
     return odd
 
 
-@kernel()
+@kernel(inline="always")
 def found(
     at: Any,
     count: Any,
@@ -132,7 +132,7 @@ def found(
     return odd
 
 
-@kernel()
+@kernel(inline="always")
 def corrected(
     at: Any,
     count: Any,

@@ -20,15 +20,15 @@ FLAGS = {
 }
 
 
-def kernel() -> Callable[[Function], Function]:
+def kernel(inline: str = "never") -> Callable[[Function], Function]:
     """Compile a function at its first call, and keep the machine code on disk."""
 
     def decorate(function: Function) -> Function:
         try:
-            compiled = numba.njit(cache=True, **FLAGS)(function)
+            compiled = numba.njit(cache=True, inline=inline, **FLAGS)(function)
         except RuntimeError:
             # No directory that could hold the cache is writable.
-            return numba.njit(**FLAGS)(function)
+            return numba.njit(inline=inline, **FLAGS)(function)
         _depend_on_every_source(compiled)
         return compiled
 

@@ -64,7 +64,7 @@ ROWS_AT_ONCE, WIDTH = 128, 512
 FULL, NEXT = np.uint64(LANES), np.uint64(LINE)
 
 
-@kernel()
+@kernel(inline="always")
 def samples_of_block(elements: Any, block: Any, least: Any, most: Any) -> Any:
     """Samples of a block whose samples take so many elements of memory."""
     while most > least and most * elements > block:
@@ -72,7 +72,7 @@ def samples_of_block(elements: Any, block: Any, least: Any, most: Any) -> Any:
     return most
 
 
-@kernel()
+@kernel(inline="always")
 def peaks_of_rows(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> None:
     """The largest logit of each row."""
     step, n = np.uint64(step), np.uint64(classes)
@@ -88,7 +88,7 @@ def peaks_of_rows(x: Any, start: Any, step: Any, classes: Any, count: Any, m: An
         store_peaks(m, row, v)
 
 
-@kernel()
+@kernel(inline="always")
 def exponentials_of_rows(
     x: Any, start: Any, step: Any, classes: Any, count: Any, a: Any, b: Any, e: Any, pitch: Any
 ) -> None:
@@ -106,7 +106,7 @@ def exponentials_of_rows(
             store_rows(e, e_at + full, pitch, exp_single(v, low, bias))
 
 
-@kernel()
+@kernel(inline="always")
 def sums_of_rows(e: Any, pitch: Any, count: Any, total: Any) -> None:
     """The sum of each row.
 
@@ -121,7 +121,7 @@ def sums_of_rows(e: Any, pitch: Any, count: Any, total: Any) -> None:
         store_sums(total, row, s)
 
 
-@kernel()
+@kernel(inline="always")
 def others_of_rows(e: Any, pitch: Any, count: Any, own_e: Any, beside: Any) -> None:
     """The sum of each row's exponentials that are not the largest logit's."""
     pitch = np.uint64(pitch)
@@ -133,7 +133,7 @@ def others_of_rows(e: Any, pitch: Any, count: Any, own_e: Any, beside: Any) -> N
         store_sums(beside, row, s)
 
 
-@kernel()
+@kernel(inline="always")
 def gradients_of_rows(
     e: Any,
     pitch: Any,
@@ -235,7 +235,7 @@ def short_rows(
             at += count
 
 
-@kernel()
+@kernel(inline="always")
 def peaks_side_by_side(
     x: Any, start: Any, step: Any, classes: Any, count: Any, e: Any, pitch: Any, m: Any
 ) -> None:
@@ -253,7 +253,7 @@ def peaks_side_by_side(
             store(m, i, larger_of(load(m, i), v) if c > 0 else v)
 
 
-@kernel()
+@kernel(inline="always")
 def exponentials_side_by_side(
     classes: Any, count: Any, a: Any, b: Any, e: Any, pitch: Any, total: Any
 ) -> None:
@@ -270,7 +270,7 @@ def exponentials_side_by_side(
         store(total, i, s)
 
 
-@kernel()
+@kernel(inline="always")
 def others_side_by_side(
     classes: Any, count: Any, e: Any, pitch: Any, own_e: Any, beside: Any
 ) -> None:
@@ -284,7 +284,7 @@ def others_side_by_side(
         store(beside, i, s)
 
 
-@kernel()
+@kernel(inline="always")
 def gradients_side_by_side(
     e: Any,
     pitch: Any,

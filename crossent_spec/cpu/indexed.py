@@ -46,13 +46,13 @@ LOWEST = np.float32(-np.inf)
 FULL = np.uint64(LANES)
 
 
-@kernel()
+@kernel(inline="always")
 def whole(n: Any) -> Any:
     """How many of n elements fill vectors."""
     return np.uint64(n) & ~np.uint64(LANES - 1)
 
 
-@kernel()
+@kernel(inline="always")
 def peak(x: Any, at: Any, n: Any) -> Any:
     """The largest logit of a row."""
     at, n, full = np.uint64(at), np.uint64(n), whole(n)
@@ -64,7 +64,7 @@ def peak(x: Any, at: Any, n: Any) -> Any:
     return largest(m)
 
 
-@kernel()
+@kernel(inline="always")
 def exponentials(
     x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any, e: Any, e_at: Any, out: Any, to: Any
 ) -> Any:
@@ -94,7 +94,7 @@ def exponentials(
     return total(s)
 
 
-@kernel()
+@kernel(inline="always")
 def peak_and_sum(x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any) -> Any:
     """The largest logit of the row ahead, and the sum of a row's exponentials."""
     at, ahead, n, full = np.uint64(at), np.uint64(ahead), np.uint64(n), whole(n)
@@ -108,7 +108,7 @@ def peak_and_sum(x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any) -> Any:
     return largest(m), total(s)
 
 
-@kernel()
+@kernel(inline="always")
 def three_rows(
     x: Any,
     at: Any,
@@ -145,7 +145,7 @@ def three_rows(
     return largest(m), total(s)
 
 
-@kernel()
+@kernel(inline="always")
 def gradients(e: Any, e_at: Any, n: Any, high: Any, low: Any, out: Any, to: Any) -> None:
     """Gradient of a row but for its target: exponentials times the factor ``high + low``.
 
@@ -170,7 +170,7 @@ def gradients(e: Any, e_at: Any, n: Any, high: Any, low: Any, out: Any, to: Any)
         store_first(out, to + full, n - full, g * high + g * low)
 
 
-@kernel()
+@kernel(inline="always")
 def following(keep: Any, n: Any, end: Any) -> Any:
     """The next sample from n on that counts."""
     while n < end and not keep[n]:

@@ -44,7 +44,7 @@ def _taken(_context: Any, counter: Any) -> Any:
     return types.int64(counter), code
 
 
-@kernel()
+@kernel(inline="always")
 def next_part(turns: Any, x_start: Any, x_steps: Any, out_start: Any, out_steps: Any) -> Any:
     """The first and last + 1 sample of a part nobody has taken, and where its arrays begin.
 
