@@ -199,7 +199,8 @@ class Chunks:
         found = features[part]
         if found.dtype == self.working and fits(found):
             return found
-        return np.ascontiguousarray(found, self.working)
+        # A copy even of adjacent columns, which may not be aligned.
+        return np.array(found, self.working, order="C")
 
     def _project(
         self, out: Array, bias: Array | None, factors: Sequence[tuple[Array, Array]]

@@ -17,6 +17,7 @@ from .problem import (
     check_out,
     check_wrt,
     to_classes_in_middle,
+    with_own_indices,
 )
 
 Array = NDArray[Any]
@@ -73,6 +74,7 @@ def vjp_on_logits(
     names = check_wrt(wrt, ("input", *differentiable(problem)))
     if problem.placement is not None:
         return device().loss_and_vjp(problem, names, formula.mult, formula.unit)
+    problem = with_own_indices(problem)
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
         g = check_grad_output(grad_output, problem.loss_shape)

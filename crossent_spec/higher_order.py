@@ -287,10 +287,13 @@ def _tangents(tangents: Gradients, projection: Projection) -> Tangents:
         raise TypeError(f"tangents: got {tangents!r}, expected crossent_spec.Gradients")
     arguments = projection.arguments()
     found = {}
-    for name in ("input", "linear_weight", "linear_bias"):
-        tangent = getattr(tangents, name)
+    for name, tangent in vars(tangents).items():
         if tangent is None:
             continue
+        if name not in Tangents._fields:
+            raise ValueError(
+                f"tangents.{name}: got an array, but derivatives are along {', '.join(arguments)}"
+            )
         if name not in arguments:
             raise ValueError(f"tangents.{name}: the call has no {name}")
         found[name] = _tangent(tangent, arguments[name].shape, f"tangents.{name}")

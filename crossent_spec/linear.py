@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .problem import (
     check_grad_output,
     check_wrt,
     outside_level,
+    with_own_indices,
 )
 
 Array = NDArray[Any]
@@ -184,6 +186,7 @@ def linear_cross_entropy_vjp(
     if problem.placement is not None:
         loss, on_device = device().linear_loss_and_vjp(problem, projection, chunking.rows, names)
         return loss, _only_once(on_device) if once else on_device
+    problem = with_own_indices(problem)
     chunks = Chunks(problem, projection, *chunking)
     held: dict[str, Array] | None = None
     if problem.reduction == "none":
@@ -318,16 +321,18 @@ def _chunking(projection: Projection, options: LinearCrossEntropyOptions | None)
 def _only_once(vjp: Vjp) -> Vjp:
     """Let a second call raise, as the page says of the chunked gradients."""
     consumed = False
+    lock = threading.Lock()
 
     def once(grad_output: ArrayLike | None = None) -> Gradients:
         nonlocal consumed
-        if consumed:
-            raise RuntimeError(
-                "the chunked gradients were consumed by an earlier call of this vjp; pass "
-                "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
-            )
-        found = vjp(grad_output)
-        consumed = True
+        with lock:
+            if consumed:
+                raise RuntimeError(
+                    "the chunked gradients were consumed by an earlier call of this vjp; pass "
+                    "LinearCrossEntropyOptions(allow_retain_graph=True) to call it repeatedly"
+                )
+            found = vjp(grad_output)
+            consumed = True
         return found
 
     return once

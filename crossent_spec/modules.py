@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .cross_entropy import cross_entropy, cross_entropy_vjp
+from .cross_entropy import (
+    cross_entropy,
+    cross_entropy_value_and_grad,
+    cross_entropy_vjp,
+)
 from .dtypes import floating_dtype, round_to
 from .evaluate import Gradients, Vjp
 from .linear import (
@@ -26,7 +30,11 @@ from .problem import (
     effective_reduction,
     float_array,
 )
-from .unit_scaled import unit_scaled_cross_entropy, unit_scaled_cross_entropy_vjp
+from .unit_scaled import (
+    unit_scaled_cross_entropy,
+    unit_scaled_cross_entropy_value_and_grad,
+    unit_scaled_cross_entropy_vjp,
+)
 
 Array = NDArray[Any]
 
@@ -87,10 +95,15 @@ class CrossEntropyLoss:
         target: ArrayLike,
         grad_output: ArrayLike | None = None,
         wrt: str | Sequence[str] = ("input",),
+        out: Array | None = None,
     ) -> tuple[Any, Gradients]:
-        """Return the loss and its gradients."""
-        loss, vjp = self.vjp(input, target, wrt)
-        return loss, vjp(grad_output)
+        """Return the loss and its gradients.
+
+        See :func:`crossent_spec.cross_entropy_value_and_grad`.
+        """
+        return cross_entropy_value_and_grad(
+            input, target, grad_output=grad_output, wrt=wrt, out=out, **self._arguments()
+        )
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -148,6 +161,20 @@ class OneFlowCrossEntropyLoss(CrossEntropyLoss):
     ) -> tuple[Any, Vjp]:
         """Return the loss and its ``vjp``; see :func:`crossent_spec.cross_entropy_vjp`."""
         return super().vjp(_batched(input), target, wrt)
+
+    def value_and_grad(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        grad_output: ArrayLike | None = None,
+        wrt: str | Sequence[str] = ("input",),
+        out: Array | None = None,
+    ) -> tuple[Any, Gradients]:
+        """Return the loss and its gradients.
+
+        See :func:`crossent_spec.cross_entropy_value_and_grad`.
+        """
+        return super().value_and_grad(_batched(input), target, grad_output, wrt, out)
 
 
 class UnitScaledCrossEntropyLoss:
@@ -212,8 +239,9 @@ class UnitScaledCrossEntropyLoss:
         wrt: str | Sequence[str] = ("input",),
     ) -> tuple[Any, Gradients]:
         """Return the loss and its gradients."""
-        loss, vjp = self.vjp(input, target, wrt)
-        return loss, vjp(grad_output)
+        return unit_scaled_cross_entropy_value_and_grad(
+            input, target, grad_output=grad_output, wrt=wrt, **self._arguments
+        )
 
 
 class Linear:

@@ -10,7 +10,7 @@ import math
 import numbers
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -250,6 +250,17 @@ def check_target(
     return Targets(np.where(keep, indices, 0).astype(np.int64), keep, None, array)
 
 
+def with_own_indices(problem: Problem) -> Problem:
+    """Return the problem with indices that stay as they were checked, whatever the caller does.
+
+    Kernels write where an index says.
+    """
+    targets = problem.targets
+    if targets.indices is None or problem.placement is not None:
+        return problem
+    return replace(problem, targets=replace(targets, indices=targets.indices.copy()))
+
+
 def effective_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """Map the deprecated pair to a reduction; "specifying either of those two overrides" it."""
     for name, value in (("size_average", size_average), ("reduce", reduce)):
@@ -311,9 +322,7 @@ def check_out(out: Array | None, problem: Problem, wanted: bool) -> None:
         raise ValueError(f"out: got shape {out.shape}, expected {problem.logits_shape}")
     if not out.flags.writeable:
         raise ValueError("out: got an array that is read-only")
-    if out.size and any(
-        step == 0 and count > 1 for step, count in zip(out.strides, out.shape, strict=True)
-    ):
+    if out.size and not _has_its_own_places(out):
         raise ValueError(f"out: got strides {out.strides}, expected every element in its own place")
     assert problem.logits is not None
     in_place = to_classes_in_middle(out, out.shape)
@@ -323,12 +332,27 @@ def check_out(out: Array | None, problem: Problem, wanted: bool) -> None:
     )
     others = [problem.targets.original, problem.weight]
     for array in others if same else [problem.logits, *others]:
-        if array is not None and np.may_share_memory(out, array):
+        if array is not None and np.shares_memory(out, array):
             raise ValueError("out: overlaps an argument; only the input itself is allowed")
+
+
+def _has_its_own_places(array: Array) -> bool:
+    """Tell whether every element lies beyond all that the axes with shorter strides reach."""
+    reach = array.itemsize
+    for step, count in sorted(
+        (abs(step), count) for step, count in zip(array.strides, array.shape, strict=True)
+    ):
+        if count > 1:
+            if step < reach:
+                return False
+            reach += step * (count - 1)
+    return True
 
 
 def check_wrt(wrt: str | Sequence[str], available: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the arguments to differentiate, all of which the call must have."""
+    if not isinstance(wrt, str | Iterable):
+        raise TypeError(f"wrt: got {wrt!r}, expected a name or several of {', '.join(available)}")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in names:
         if name not in available:

@@ -45,7 +45,7 @@ def losses_of(
     at = np.uint64(at)
     for n in range(np.uint64(count)):
         below = np.float64(m[n]) - np.float64(target[n])
-        value = weight[n] * below + weight[n] * log1p(rest[n], m[n])
+        value = weight[n] * (below + log1p(rest[n], m[n]))
         losses[at + n] = value if keep[at + n] else 0.0
 
 

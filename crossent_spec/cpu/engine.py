@@ -63,7 +63,8 @@ class Terms:
         self.uniform = problem.label_smoothing / classes
         self.base, self.base_sum = None, 0.0
         if self.y is not None and problem.label_smoothing != 0:
-            self.base = read_only(self.uniform * self.w)
+            with np.errstate(all="ignore"):
+                self.base = read_only(self.uniform * self.w)
             self.base_sum = float(compensated(self.base))
 
 
@@ -86,6 +87,9 @@ def reduced(losses: Float, divisor: float, reduction: str) -> Any:
         return losses
     total = compensated(losses.ravel())
     with np.errstate(all="ignore"):
+        if reduction == "mean" and not np.isfinite(total) and np.isfinite(losses).all():
+            # The sum has no place in float64, but the mean may have.
+            return np.float64(compensated(losses.ravel() * 2.0**-64)) / divisor * 2.0**64
         return np.float64(total) if reduction == "sum" else np.float64(total) / divisor
 
 

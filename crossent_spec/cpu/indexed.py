@@ -269,7 +269,7 @@ def indexed(
                     if is_tiny(rest, classes, m):
                         rest = tiny_rest(x, at, 1, classes, m)
                 weight, target = w[y[n]], np.float64(x[at + y[n]])
-                losses[n] = weight * (top - target) + weight * log1p(rest, m)
+                losses[n] = weight * ((top - target) + log1p(rest, m))
                 if fused:
                     s, factor = scale[n if scale.size > 1 else 0], weight / (unit * (1.0 + rest))
                     if target == top:

@@ -186,6 +186,7 @@ def at_targets(
     weights: Any,
     own_e: Any,
     beside: Any,
+    of_target: Any,
     peaked: Any,
 ) -> None:
     """Per lane, add the target's own term, and gather what its gradient needs."""
@@ -195,16 +196,23 @@ def at_targets(
         peaked[lane] = value == m[lane]
         own_e[lane] = np.float64(e[target * np.uint64(count) + lane])
         spike = sharp * w[target]
-        # Smoothed wholly, the target's class is one like the others, however far away.
-        if sharp != 0:
-            below[lane] += spike * (np.float64(m[lane]) - np.float64(value))
+        distance = np.float64(m[lane]) - np.float64(value)
+        of_target[lane] = spike
         weights[lane] += spike
-        if base is not None:
+        if base is None:
+            below[lane] = distance
+        else:
+            of_target[lane] += base[target]
             beside[lane] -= base[target]
+            # Smoothed wholly, the target's class is one like the others, however far away.
+            if sharp != 0:
+                below[lane] += spike * distance
 
 
 @kernel()
 def finish(
+    y: Any,
+    base: Any,
     at: Any,
     count: Any,
     m: Any,
@@ -218,6 +226,7 @@ def finish(
     factor: Any,
     own_e: Any,
     beside: Any,
+    of_target: Any,
     peaked: Any,
 ) -> Any:
     """Per lane, the loss, the gradient's factor of exponentials, and its value at the target.
@@ -226,7 +235,11 @@ def finish(
     """
     at, count = np.uint64(at), np.uint64(count)
     for lane in range(count):
-        value = below[lane] + weights[lane] * log1p(total[lane], m[lane])
+        log = log1p(total[lane], m[lane])
+        if y is not None and base is None:
+            value = weights[lane] * (below[lane] + log)
+        else:
+            value = below[lane] + weights[lane] * log
         losses[at + lane] = value if keep[at + lane] else 0.0
     found = False
     if s.size > 0:
@@ -235,7 +248,7 @@ def finish(
             f = weights[lane] / (unit[lane] * (1.0 + rest))
             factor[lane] = f
             of_peak = beside[lane] - f * unit[lane] * rest
-            other = own_e[lane] * f - (weights[lane] - beside[lane])
+            other = own_e[lane] * f - of_target[lane]
             below[lane] = s[lane] * (of_peak if peaked[lane] else other)
             found |= is_steep(s[lane] * f)
     return found
@@ -320,7 +333,7 @@ def lanes(
     parts, totals, errors = np.empty((3, width)), np.empty((4, width)), np.empty((4, width))
     total, below, weights = totals[TOTAL], totals[BELOW], totals[WEIGHTS]
     unit, factor = np.empty(width), np.empty(width)
-    own_e, beside = np.empty(width), np.empty(width)
+    own_e, beside, of_target = np.empty(width), np.empty(width), np.empty(width)
     peaked = np.empty(width, np.bool_)
     s = np.empty(width if fused else 0)
     for at in range(begin, end, width):
@@ -356,14 +369,14 @@ def lanes(
         if y is not None:
             at_targets(
                 x, first, x_step, at, count, m, e, y, w, base, sharp, below, weights, own_e,
-                beside, peaked,
+                beside, of_target, peaked,
             )  # fmt: skip
         if fused:
             for lane in range(count):
                 s[lane] = scale[at + lane if scale.size > 1 else 0]
         some_steep = finish(
-            at, count, m, keep, below, weights, unit, total, s, losses, factor, own_e, beside,
-            peaked,
+            y, base, at, count, m, keep, below, weights, unit, total, s, losses, factor, own_e,
+            beside, of_target, peaked,
         )  # fmt: skip
         if not fused:
             continue
@@ -375,7 +388,7 @@ def lanes(
                     steep(
                         x, first + lane, x_step, classes, m[lane], total[lane], weights[lane],
                         base, q, q_first + lane, q_step, w, sharp, uniform, target,
-                        weights[lane] - beside[lane], s[lane], e, lane, count,
+                        of_target[lane], s[lane], e, lane, count,
                     )  # fmt: skip
         gradients(
             e, count, factor, s, base, q, q_first, q_step, w, sharp, uniform, out, to,

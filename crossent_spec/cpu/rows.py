@@ -23,9 +23,9 @@ from .numbers import beyond, larger, plus, prefetch
 from .rest import is_small, is_tiny, others, rest_of, tiny_rest
 from .steep import is_steep, steep
 
-#: Of a long row, so many classes' exponentials are computed between two looks ahead.  The processor
-#: looks ahead by itself in shorter rows.
-LONG, BLOCK = 4096, 256
+#: So many classes' terms are added up by themselves, so that a sum's error does not grow with them;
+#: between these parts of a long row one looks ahead.  In shorter rows the processor does by itself.
+BLOCK, LONG = 256, 4096
 #: Elements of a cache line.
 LINE = 16
 
@@ -82,7 +82,8 @@ def summed_up(total: Any, error: Any, part: Any) -> Any:
 def moments(
     x: Any,
     at: Any,
-    n: Any,
+    first: Any,
+    last: Any,
     m: Any,
     base: Any,
     q: Any,
@@ -91,11 +92,11 @@ def moments(
     sharp: Any,
     uniform: Any,
 ) -> Any:
-    """Σ a_c·(m − x_c) and, for probabilities, Σ a_c."""
+    """Σ a_c·(m − x_c) and, for probabilities, Σ a_c, of the classes from ``first`` to ``last``."""
     at, q_at = np.uint64(at), np.uint64(q_at)
     below = 0.0
     weights = 0.0
-    for i in range(np.uint64(n)):
+    for i in range(np.uint64(first), np.uint64(last)):
         distance = m - np.float64(x[at + i])
         if q is not None:
             share = w[i] * (sharp * np.float64(q[q_at + i]) + uniform)
@@ -179,8 +180,7 @@ def rows(
     """
     fused = scale.size > 0
     target = -1
-    block = BLOCK if classes >= LONG else classes
-    e = np.empty(classes if fused else block, x.dtype)
+    e = np.empty(classes if fused else min(BLOCK, classes), x.dtype)
     for n in range(begin, end):
         at = x_start + (n - begin) * x_step
         q_at = q_start + (n - begin) * q_step
@@ -198,9 +198,9 @@ def rows(
         top = np.float64(m)
         a, b = shared(m)
         total, error = 0.0, 0.0
-        for first in range(0, classes, block):
-            last = min(first + block, classes)
-            if block < classes:
+        for first in range(0, classes, BLOCK):
+            last = min(first + BLOCK, classes)
+            if classes >= LONG:
                 # What comes next is fetched meanwhile: this row's gradient, and the next row.
                 for i in range(first, last, LINE):
                     prefetch(x, at + x_step + i, False)
@@ -214,31 +214,43 @@ def rows(
         below = 0.0
         weights = base_sum
         if q is not None or base is not None:
-            below, added = moments(x, at, classes, top, base, q, q_at, w, sharp, uniform)
-            weights += added
+            error, weights_error = 0.0, 0.0
+            for first in range(0, classes, BLOCK):
+                last = min(first + BLOCK, classes)
+                part, added = moments(x, at, first, last, top, base, q, q_at, w, sharp, uniform)
+                below, error = summed_up(below, error, part)
+                weights, weights_error = summed_up(weights, weights_error, added)
+            # Of infinity there is no error.
+            below += error if error == error else 0.0
+            weights += weights_error if weights_error == weights_error else 0.0
         unit, own_e = own(m), exp_shared(m, a, b)
         rest = (total - np.float64(own_e)) / unit
         if is_small(rest, m):
             beside, error = 0.0, 0.0
-            for first in range(0, classes, block):
-                count = min(block, classes - first)
+            for first in range(0, classes, BLOCK):
+                count = min(BLOCK, classes - first)
                 e_at = first if fused else 0
-                if not fused and block < classes:
+                if not fused and classes > BLOCK:
                     exponentials(x, at + first, count, a, b, e, e_at)
                 beside, error = summed_up(beside, error, others(e, e_at, count, own_e))
             beside += error
             rest = rest_of(rest, unit, np.float64(own_e), beside)
             if is_tiny(rest, classes, m):
                 rest = tiny_rest(x, at, 1, classes, m)
-        own_logit = top
+        own_logit, of_target = top, 0.0
         if y is not None:
             target = y[n]
             own_logit = np.float64(x[at + target])
-            spike = sharp * w[target]
-            # Smoothed wholly, the target's class is one like the others, however far away.
-            below += spike * (top - own_logit) if sharp != 0 else 0.0
+            of_target = spike = sharp * w[target]
             weights += spike
-        losses[n] = below + weights * math.log1p(rest)
+            if base is not None:
+                # Smoothed wholly, the target's class is one like the others, however far away.
+                below += spike * (top - own_logit) if sharp != 0 else 0.0
+                of_target += base[target]
+        if y is not None and base is None:
+            losses[n] = weights * ((top - own_logit) + math.log1p(rest))
+        else:
+            losses[n] = below + weights * math.log1p(rest)
         if not fused:
             continue
         s = scale[n if scale.size > 1 else 0]
@@ -250,7 +262,7 @@ def rows(
         if is_steep(s * factor):
             steep(
                 x, at, 1, classes, m, rest, weights, base, q, q_at, 1, w, sharp, uniform,
-                target, weights - apart, s, out, to, 1,
+                target, of_target, s, out, to, 1,
             )  # fmt: skip
             continue
         at_target = 0.0
@@ -258,7 +270,7 @@ def rows(
             if own_logit == top:
                 at_target = s * (apart - weights * (rest / (1.0 + rest)))
             else:
-                at_target = s * (np.float64(e[target]) * factor - (weights - apart))
+                at_target = s * (np.float64(e[target]) * factor - of_target)
         gradients(e, classes, factor, s, base, q, q_at, w, sharp, uniform, out, to)
         if y is not None:
             out[to + target] = at_target

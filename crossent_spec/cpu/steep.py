@@ -81,8 +81,14 @@ def steep(
     """
     m = np.float64(m)
     alone = True
+    others = 0.0
     for i in range(n):
-        alone &= not (-np.inf < x[at + i * along] < m)
+        value = np.float64(x[at + i * along])
+        if -np.inf < value < m:
+            alone = False
+            others += math.exp(value - m)
+    if rest == 0.0:
+        rest = others
     for i in range(n):
         a = 0.0
         if q is not None:
