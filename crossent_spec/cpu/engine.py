@@ -17,7 +17,6 @@ from .memory import read_only
 from .rows import rows
 from .samples import FEW_CLASSES, Samples, Views, runs_of
 from .sums import compensated, gathered
-from .turns import Turns, all_at_once
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
@@ -148,17 +147,12 @@ def evaluate(
     flat_scale = NOTHING if scale is None else _scales(scale)
     left = np.zeros(losses.size, np.bool_)
 
-    def by_turns(turns: Turns, *views: Any) -> None:
-        of_common(
-            turns, samples.classes, *views[:3], terms.y, terms.keep, terms.w, flat_losses, left,
-            flat_scale, *views[6:],
-        )  # fmt: skip
-
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
         if common and views[0].dtype == SINGLE:
-            x_steps, out_steps = (0, 0, views[2]), (0, 0, views[8])
-            turns = all_at_once(begin, end)
-            by_turns(turns, *views[:2], x_steps, *views[3:8], out_steps)
+            of_common(
+                begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w, flat_losses,
+                left, flat_scale, *views[6:],
+            )  # fmt: skip
         else:
             kernel(
                 begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6],
@@ -167,10 +161,7 @@ def evaluate(
             )  # fmt: skip
         return left[begin:end] if samples.moves and left[begin:end].any() else None
 
-    if common and not samples.moves:
-        samples.run_by_turns(by_turns)
-    else:
-        samples.run(part)
+    samples.run(part)
     if not left.any():
         return Results(losses, gradient)
     # What float32 cannot reduce is still as it was, whatever ``out`` is.

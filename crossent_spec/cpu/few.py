@@ -39,7 +39,6 @@ from .fours import (
 )
 from .indexed import LOWEST, VAST
 from .lanes import rests, shifts, small_rests
-from .turns import next_part
 from .vectors import (
     LANES,
     LINE,
@@ -162,11 +161,12 @@ def gradients_of_rows(
 
 @kernel()
 def short_rows(
-    turns: Any,
+    begin: Any,
+    end: Any,
     classes: Any,
     x: Any,
     x_start: Any,
-    x_steps: Any,
+    x_step: Any,
     y: Any,
     keep: Any,
     w: Any,
@@ -175,12 +175,11 @@ def short_rows(
     scale: Any,
     out: Any,
     out_start: Any,
-    out_steps: Any,
+    out_step: Any,
 ) -> None:
     """Losses and, with ``scale``, gradients of samples whose classes lie side by side.
 
-    The parameters are those of :func:`.indexed.indexed`; of a block, all samples are ``left`` or
-    none.
+    The parameters are those of :func:`.rows.rows`; of a block, all samples are ``left`` or none.
     """
     fused = scale.size > 0
     pitch = -(-classes // LINE) * LINE
@@ -188,51 +187,42 @@ def short_rows(
     e = np.empty(width * pitch, x.dtype)
     single, double = np.empty((6, width), x.dtype), np.empty((6, width))
     b = np.empty(width, np.uint32)
-    x_step, out_step = x_steps[2], out_steps[2]
-    while True:
-        begin, end, x_at, out_at = next_part(turns, x_start, x_steps, out_start, out_steps)
-        if begin == end:
-            break
-        at = begin
-        while at < end:
-            count = min(width, end - at)
-            if 0 < end - at - count < ROWS:
-                count -= ROWS  # for the next block to have enough
-            lone = count < ROWS
-            # A row that has not enough beside it stands for all of four.
-            rows = ROWS if lone else count
-            count = 1 if lone else count
-            step, out_row = (0, 0) if lone else (x_step, out_step)
-            start, to = x_at + (at - begin) * x_step, out_at + (at - begin) * out_step
-            peaks_of_rows(x, start, step, classes, rows, single[M])
-            if shifts(rows, single[M], single[A], b, double[UNIT]):
-                left[at : at + count] = True
-                at += count
-                continue
-            targets(x[start:], x_step, 1, y, at, count, single[TARGET])
-            exponentials_of_rows(x, start, step, classes, rows, single[A], b, e, pitch)
-            sums_of_rows(e, pitch, rows, double[TOTAL])
-            if rests(rows, single[M], single[A], b, double[UNIT], single[PEAK], double[TOTAL]):
-                others_of_rows(e, pitch, rows, single[PEAK], double[OTHERS])
-                small_rests(
-                    x, start, step, 1, classes, rows, single[M], double[UNIT], single[PEAK],
-                    double[OTHERS], double[TOTAL],
-                )  # fmt: skip
-            odd = found(
-                at, count, classes, x, start, x_step, 1, e, pitch, 1, y, keep, w, losses, scale,
-                single, double,
-            )  # fmt: skip
-            if fused:
-                if lone:
-                    single[HIGH, :ROWS] = single[HIGH, 0]
-                    single[LOW, :ROWS] = single[LOW, 0]
-                gradients_of_rows(
-                    e, pitch, classes, rows, single[HIGH], single[LOW], out, to, out_row
-                )
-                corrected(
-                    at, count, classes, y, keep, e, pitch, 1, odd, double, out, to, out_step, 1
-                )
+    at = begin
+    while at < end:
+        count = min(width, end - at)
+        if 0 < end - at - count < ROWS:
+            count -= ROWS  # for the next block to have enough
+        lone = count < ROWS
+        # A row that has not enough beside it stands for all of four.
+        rows = ROWS if lone else count
+        count = 1 if lone else count
+        step, out_row = (0, 0) if lone else (x_step, out_step)
+        start, to = x_start + (at - begin) * x_step, out_start + (at - begin) * out_step
+        peaks_of_rows(x, start, step, classes, rows, single[M])
+        if shifts(rows, single[M], single[A], b, double[UNIT]):
+            left[at : at + count] = True
             at += count
+            continue
+        targets(x[start:], x_step, 1, y, at, count, single[TARGET])
+        exponentials_of_rows(x, start, step, classes, rows, single[A], b, e, pitch)
+        sums_of_rows(e, pitch, rows, double[TOTAL])
+        if rests(rows, single[M], single[A], b, double[UNIT], single[PEAK], double[TOTAL]):
+            others_of_rows(e, pitch, rows, single[PEAK], double[OTHERS])
+            small_rests(
+                x, start, step, 1, classes, rows, single[M], double[UNIT], single[PEAK],
+                double[OTHERS], double[TOTAL],
+            )  # fmt: skip
+        odd = found(
+            at, count, classes, x, start, x_step, 1, e, pitch, 1, y, keep, w, losses, scale,
+            single, double,
+        )  # fmt: skip
+        if fused:
+            if lone:
+                single[HIGH, :ROWS] = single[HIGH, 0]
+                single[LOW, :ROWS] = single[LOW, 0]
+            gradients_of_rows(e, pitch, classes, rows, single[HIGH], single[LOW], out, to, out_row)
+            corrected(at, count, classes, y, keep, e, pitch, 1, odd, double, out, to, out_step, 1)
+        at += count
 
 
 @kernel(inline="always")
@@ -314,11 +304,12 @@ def gradients_side_by_side(
 
 @kernel()
 def side_by_side(
-    turns: Any,
+    begin: Any,
+    end: Any,
     classes: Any,
     x: Any,
     x_start: Any,
-    x_steps: Any,
+    x_step: Any,
     y: Any,
     keep: Any,
     w: Any,
@@ -327,48 +318,40 @@ def side_by_side(
     scale: Any,
     out: Any,
     out_start: Any,
-    out_steps: Any,
+    out_step: Any,
 ) -> None:
     """Losses and, with ``scale``, gradients of samples that lie side by side.
 
-    The parameters are those of :func:`.indexed.indexed`, but that the last of the steps is between
-    classes.
+    The parameters are those of :func:`.lanes.lanes`.
     """
     fused = scale.size > 0
     width = samples_of_block(classes, SIDE_BLOCK, LANES, WIDTH)
     e = np.empty(width * classes, x.dtype)
     single, double = np.empty((6, width), x.dtype), np.empty((6, width))
     b = np.empty(width, np.uint32)
-    x_step, out_step = x_steps[2], out_steps[2]
-    while True:
-        begin, end, x_at, out_at = next_part(turns, x_start, x_steps, out_start, out_steps)
-        if begin == end:
-            break
-        for at in range(begin, end, width):
-            count = min(width, end - at)
-            start, to = x_at + (at - begin), out_at + (at - begin)
-            peaks_side_by_side(x, start, x_step, classes, count, e, width, single[M])
-            if shifts(count, single[M], single[A], b, double[UNIT]):
-                left[at : at + count] = True
-                continue
-            targets(e, 1, width, y, at, count, single[TARGET])
-            exponentials_side_by_side(classes, count, single[A], b, e, width, double[TOTAL])
-            if rests(count, single[M], single[A], b, double[UNIT], single[PEAK], double[TOTAL]):
-                others_side_by_side(classes, count, e, width, single[PEAK], double[OTHERS])
-                small_rests(
-                    x, start, 1, x_step, classes, count, single[M], double[UNIT], single[PEAK],
-                    double[OTHERS], double[TOTAL],
-                )  # fmt: skip
-            odd = found(
-                at, count, classes, x, start, 1, x_step, e, 1, width, y, keep, w, losses, scale,
-                single, double,
+    for at in range(begin, end, width):
+        count = min(width, end - at)
+        start, to = x_start + (at - begin), out_start + (at - begin)
+        peaks_side_by_side(x, start, x_step, classes, count, e, width, single[M])
+        if shifts(count, single[M], single[A], b, double[UNIT]):
+            left[at : at + count] = True
+            continue
+        targets(e, 1, width, y, at, count, single[TARGET])
+        exponentials_side_by_side(classes, count, single[A], b, e, width, double[TOTAL])
+        if rests(count, single[M], single[A], b, double[UNIT], single[PEAK], double[TOTAL]):
+            others_side_by_side(classes, count, e, width, single[PEAK], double[OTHERS])
+            small_rests(
+                x, start, 1, x_step, classes, count, single[M], double[UNIT], single[PEAK],
+                double[OTHERS], double[TOTAL],
             )  # fmt: skip
-            if fused:
-                gradients_side_by_side(
-                    e, width, classes, count, single[HIGH], single[LOW], out, to, out_step
-                )
-                corrected(
-                    at, count, classes, y, keep, e, 1, width, odd, double, out, to, 1, out_step
-                )
+        odd = found(
+            at, count, classes, x, start, 1, x_step, e, 1, width, y, keep, w, losses, scale,
+            single, double,
+        )  # fmt: skip
+        if fused:
+            gradients_side_by_side(
+                e, width, classes, count, single[HIGH], single[LOW], out, to, out_step
+            )
+            corrected(at, count, classes, y, keep, e, 1, width, odd, double, out, to, 1, out_step)
     if fused and out.size >= VAST:
         settle()

@@ -19,7 +19,6 @@ from .logarithm import log1p
 from .numbers import beyond, prefetch
 from .rest import is_small, is_tiny, others, tiny_rest
 from .steep import is_level, steep
-from .turns import next_part
 from .vectors import (
     LANES,
     LINE,
@@ -52,7 +51,7 @@ def whole(n: Any) -> Any:
     return np.uint64(n) & ~np.uint64(LANES - 1)
 
 
-@kernel(inline="always")
+@kernel()
 def peak(x: Any, at: Any, n: Any) -> Any:
     """The largest logit of a row."""
     at, n, full = np.uint64(at), np.uint64(n), whole(n)
@@ -64,7 +63,7 @@ def peak(x: Any, at: Any, n: Any) -> Any:
     return largest(m)
 
 
-@kernel(inline="always")
+@kernel()
 def exponentials(
     x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any, e: Any, e_at: Any, out: Any, to: Any
 ) -> Any:
@@ -145,7 +144,7 @@ def three_rows(
     return largest(m), total(s)
 
 
-@kernel(inline="always")
+@kernel()
 def gradients(e: Any, e_at: Any, n: Any, high: Any, low: Any, out: Any, to: Any) -> None:
     """Gradient of a row but for its target: exponentials times the factor ``high + low``.
 
@@ -180,11 +179,12 @@ def following(keep: Any, n: Any, end: Any) -> Any:
 
 @kernel()
 def indexed(
-    turns: Any,
+    begin: Any,
+    end: Any,
     classes: Any,
     x: Any,
     x_start: Any,
-    x_steps: Any,
+    x_step: Any,
     y: Any,
     keep: Any,
     w: Any,
@@ -193,18 +193,11 @@ def indexed(
     scale: Any,
     out: Any,
     out_start: Any,
-    out_steps: Any,
+    out_step: Any,
 ) -> None:
-    """Losses of samples and, with ``scale``, the logits' gradient.
+    """Losses of the samples from ``begin`` to ``end`` and, with ``scale``, the logits' gradient.
 
-    Parameters
-    ----------
-    turns
-        Which samples; other threads take turns with this one.
-    x_steps, out_steps
-        Distances between runs and between samples of ``turns``, and once more between samples.
-
-    The others are those of :func:`.rows.rows`.
+    The parameters are those of :func:`.rows.rows`.
     """
     fused = scale.size > 0
     is_long = classes >= LONG
@@ -215,87 +208,82 @@ def indexed(
     one = np.int64(to_line(e, np.uint64(0)))
     other = one + width
     e_at, before = one, other
-    x_step, out_step = x_steps[2], out_steps[2]
-    while True:
-        begin, end, start, out_at = next_part(turns, x_start, x_steps, out_start, out_steps)
-        if begin == end:
-            break
-        high, low = np.float32(0.0), np.float32(0.0)
-        at_target, pending = 0.0, -1
-        for n in range(begin, end):
-            if not keep[n]:
-                losses[n] = 0.0
-                if fused:
-                    to = out_at + (n - begin) * out_step
-                    for i in range(classes):
-                        out[to + i] = 0.0
-        n = following(keep, begin, end)
-        m = LOWEST
-        if n < end and not is_long:
-            m = peak(x, start + (n - begin) * x_step, classes)
-        while n < end:
-            at = start + (n - begin) * x_step
-            after = following(keep, n + 1, end)
-            ahead = start + (after - begin) * x_step if after < end else at
-            to = out_at + (n - begin) * out_step
-            next_m = m
-            if is_long:
-                m = peak(x, at, classes)
-            a, b = shared(m)
-            if pending >= 0:
-                back = out_at + (pending - begin) * out_step
-                next_m, sum_ = three_rows(
-                    x, at, ahead, classes, a, b, e, e_at, before, high, low, out, back
-                )
-                out[back + y[pending]] = at_target
-                pending = -1
-            elif fused or is_long:
-                kept = e if fused else none
-                sum_ = exponentials(x, at, ahead, classes, a, b, kept, e_at, out, to)
-                if not is_long:
-                    next_m = peak(x, ahead, classes)
-            else:
-                next_m, sum_ = peak_and_sum(x, at, ahead, classes, a, b)
-            if beyond(m):
-                left[n] = True
-            else:
-                top, unit = np.float64(m), own(m)
-                own_e = exp_shared(m, a, b)
-                rest = (sum_ - np.float64(own_e)) / unit
-                if is_small(rest, m):
-                    if not fused:
-                        exponentials(x, at, at, classes, a, b, e, e_at, out, to)
-                    rest = others(e, e_at, classes, own_e) / unit
-                    if is_tiny(rest, classes, m):
-                        rest = tiny_rest(x, at, 1, classes, m)
-                weight, target = w[y[n]], np.float64(x[at + y[n]])
-                losses[n] = weight * ((top - target) + log1p(rest, m))
-                if fused:
-                    s, factor = scale[n if scale.size > 1 else 0], weight / (unit * (1.0 + rest))
-                    if target == top:
-                        at_target = -s * (weight * (rest / (1.0 + rest)))
-                    else:
-                        at_target = s * (np.float64(e[e_at + y[n]]) * factor - weight)
-                    whole_factor = s * factor
-                    if is_level(whole_factor):
-                        high = np.float32(whole_factor)
-                        low = np.float32(whole_factor - np.float64(high))
-                        if is_long:
-                            gradients(e, e_at, classes, high, low, out, to)
-                            out[to + y[n]] = at_target
-                        else:
-                            pending = n
-                            before, e_at = e_at, before
-                    else:
-                        steep(
-                            x, at, 1, classes, m, rest, weight, None, None, 0, 0, w, 1.0, 0.0,
-                            y[n], weight, s, out, to, 1,
-                        )  # fmt: skip
-            m = next_m
-            n = after
+    high, low = np.float32(0.0), np.float32(0.0)
+    at_target, pending = 0.0, -1
+    for n in range(begin, end):
+        if not keep[n]:
+            losses[n] = 0.0
+            if fused:
+                to = out_start + (n - begin) * out_step
+                for i in range(classes):
+                    out[to + i] = 0.0
+    n = following(keep, begin, end)
+    m = LOWEST
+    if n < end and not is_long:
+        m = peak(x, x_start + (n - begin) * x_step, classes)
+    while n < end:
+        at = x_start + (n - begin) * x_step
+        after = following(keep, n + 1, end)
+        ahead = x_start + (after - begin) * x_step if after < end else at
+        to = out_start + (n - begin) * out_step
+        next_m = m
+        if is_long:
+            m = peak(x, at, classes)
+        a, b = shared(m)
         if pending >= 0:
-            to = out_at + (pending - begin) * out_step
-            gradients(e, before, classes, high, low, out, to)
-            out[to + y[pending]] = at_target
+            back = out_start + (pending - begin) * out_step
+            next_m, sum_ = three_rows(
+                x, at, ahead, classes, a, b, e, e_at, before, high, low, out, back
+            )
+            out[back + y[pending]] = at_target
+            pending = -1
+        elif fused or is_long:
+            kept = e if fused else none
+            sum_ = exponentials(x, at, ahead, classes, a, b, kept, e_at, out, to)
+            if not is_long:
+                next_m = peak(x, ahead, classes)
+        else:
+            next_m, sum_ = peak_and_sum(x, at, ahead, classes, a, b)
+        if beyond(m):
+            left[n] = True
+        else:
+            top, unit = np.float64(m), own(m)
+            own_e = exp_shared(m, a, b)
+            rest = (sum_ - np.float64(own_e)) / unit
+            if is_small(rest, m):
+                if not fused:
+                    exponentials(x, at, at, classes, a, b, e, e_at, out, to)
+                rest = others(e, e_at, classes, own_e) / unit
+                if is_tiny(rest, classes, m):
+                    rest = tiny_rest(x, at, 1, classes, m)
+            weight, target = w[y[n]], np.float64(x[at + y[n]])
+            losses[n] = weight * ((top - target) + log1p(rest, m))
+            if fused:
+                s, factor = scale[n if scale.size > 1 else 0], weight / (unit * (1.0 + rest))
+                if target == top:
+                    at_target = -s * (weight * (rest / (1.0 + rest)))
+                else:
+                    at_target = s * (np.float64(e[e_at + y[n]]) * factor - weight)
+                whole_factor = s * factor
+                if is_level(whole_factor):
+                    high = np.float32(whole_factor)
+                    low = np.float32(whole_factor - np.float64(high))
+                    if is_long:
+                        gradients(e, e_at, classes, high, low, out, to)
+                        out[to + y[n]] = at_target
+                    else:
+                        pending = n
+                        before, e_at = e_at, before
+                else:
+                    steep(
+                        x, at, 1, classes, m, rest, weight, None, None, 0, 0, w, 1.0, 0.0,
+                        y[n], weight, s, out, to, 1,
+                    )  # fmt: skip
+        m = next_m
+        n = after
+    if pending >= 0:
+        to = out_start + (pending - begin) * out_step
+        gradients(e, before, classes, high, low, out, to)
+        out[to + y[pending]] = at_target
     if fused and is_long and out.size >= VAST:
         settle()

@@ -25,7 +25,7 @@ GROUP = 16
 TOTAL, BELOW, WEIGHTS, OTHERS = range(4)
 
 
-@kernel()
+@kernel(inline="always")
 def peaks(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> None:
     """Per lane, the largest logit."""
     start, count = np.uint64(start), np.uint64(count)
@@ -37,7 +37,7 @@ def peaks(x: Any, start: Any, step: Any, classes: Any, count: Any, m: Any) -> No
             m[lane] = larger(m[lane], x[at + lane])
 
 
-@kernel()
+@kernel(inline="always")
 def shifts(count: Any, m: Any, a: Any, b: Any, unit: Any) -> Any:
     """Per lane, what its exponentials share; tell whether some lane has none."""
     hard = False
@@ -50,7 +50,7 @@ def shifts(count: Any, m: Any, a: Any, b: Any, unit: Any) -> Any:
     return hard
 
 
-@kernel()
+@kernel(inline="always")
 def absorb(count: Any, parts: Any, totals: Any, errors: Any) -> None:
     """Per lane, add to sums and to their rounding errors (Knuth's TwoSum).
 
@@ -67,7 +67,7 @@ def absorb(count: Any, parts: Any, totals: Any, errors: Any) -> None:
             part[lane] = 0.0
 
 
-@kernel()
+@kernel(inline="always")
 def settle_sums(count: Any, totals: Any, errors: Any) -> None:
     """Per lane, take the sums' errors in; the error of infinity is none."""
     for kind in range(len(totals)):
@@ -123,7 +123,7 @@ def sums(
                 below[lane] += share * (np.float64(m[lane]) - np.float64(x[at + lane]))
 
 
-@kernel()
+@kernel(inline="always")
 def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, own_e: Any, total: Any) -> Any:
     """Turn sums of exponentials into those beside the largest; tell whether some are too small."""
     few = False
@@ -136,7 +136,7 @@ def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, own_e: Any, total: Any)
     return few
 
 
-@kernel()
+@kernel(inline="always")
 def others_of(begin: Any, end: Any, e: Any, count: Any, own_e: Any, beside: Any) -> None:
     """Per lane, add up the exponentials that are not the largest logit's."""
     count = np.uint64(count)
@@ -147,7 +147,7 @@ def others_of(begin: Any, end: Any, e: Any, count: Any, own_e: Any, beside: Any)
             beside[lane] += np.float64(value) if value != own_e[lane] else 0.0
 
 
-@kernel()
+@kernel(inline="always")
 def small_rests(
     x: Any,
     start: Any,

@@ -42,7 +42,7 @@ def _is_tiny(rest: Any, classes: Any, like: Any) -> Any:  # noqa: ARG001
     return lambda rest, classes, like: rest < classes * limit  # noqa: ARG005
 
 
-@kernel()
+@kernel(inline="always")
 def others(e: Any, at: Any, n: Any, own: Any) -> Any:
     """Sum of the exponentials that are not ``own``, the largest logit's."""
     at = np.uint64(at)
@@ -53,7 +53,7 @@ def others(e: Any, at: Any, n: Any, own: Any) -> Any:
     return total
 
 
-@kernel()
+@kernel(inline="always")
 def rest_of(rest: Any, unit: Any, own: Any, beside: Any) -> Any:
     """R from the sum ``beside`` of all exponentials but those that equal ``own``.
 
@@ -64,7 +64,7 @@ def rest_of(rest: Any, unit: Any, own: Any, beside: Any) -> Any:
     return (beside + (same - 1.0) * own) / unit
 
 
-@kernel()
+@kernel(inline="always")
 def tiny_rest(x: Any, at: Any, along: Any, n: Any, m: Any) -> Any:
     """R in float64, where one logit is the largest."""
     at, along = np.uint64(at), np.uint64(along)

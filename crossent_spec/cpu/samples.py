@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from . import threads
 from .memory import Flat, flat, read_only, stored
 from .moving import move
-from .turns import Turns
 
 Array = NDArray[Any]
 #: Memory, start and step of every array, one after the other.
@@ -24,8 +23,6 @@ Evaluate = Callable[[int, int, Views, int], NDArray[np.bool_] | None]
 PART, CACHED = 1 << 18, 1 << 16
 #: Where samples may be cut anywhere: parts for each thread, and fewest and most elements of one.
 SHARES, SMALLEST, LARGEST = 4, 1 << 16, 1 << 20
-#: The same of parts that a kernel takes by itself.
-TURNS, LEAST_TURN, MOST_TURN = 16, 1 << 13, 1 << 16
 #: Fewer classes than this fill no vector well; lanes go along the samples.
 FEW_CLASSES = 64
 #: Samples are taken side by side in multiples of this, and where they lie from RUN of them on.
@@ -119,25 +116,6 @@ class Samples:
             return max(samples // self.cut, 1) * self.cut
         samples = (CACHED if self.moves else PART) // self.classes
         return max(samples, 1) if self.in_rows else max(samples // LANES * LANES, LANES)
-
-    def run_by_turns(self, evaluate: Callable[..., None]) -> None:
-        """Evaluate arrays that are read and written where they lie.
-
-        ``evaluate(turns, *views)`` is called once on every thread; the step of a view is three, as
-        :func:`.turns.next_part` has them.
-        """
-        samples, classes = self.batch * self.positions, self.classes
-        runs = 1 if self.in_rows else self.batch
-        share = samples * classes // (TURNS * threads.thread_count())
-        part = min(max(share, LEAST_TURN), MOST_TURN) // classes
-        views = self._views(0)
-        for number, array in enumerate(self.arrays):
-            between = (0, 0) if array is None else (array.steps[0], array.steps[2])
-            views[3 * number + 2] = (*between, views[3 * number + 2])
-        counter = np.zeros(1, np.int64)
-        turns = Turns(counter, 0, runs, samples // runs, max(part // self.cut, 1) * self.cut)
-        together = min(threads.thread_count(), max(1, samples * classes // SMALLEST))
-        threads.in_parts(lambda *_: evaluate(turns, *views), together, 1)
 
     def run(self, evaluate: Evaluate, groups: int = 0) -> None:
         """Evaluate all parts, on several threads.

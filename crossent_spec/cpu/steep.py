@@ -24,19 +24,19 @@ LEAST, MOST = 2.0**-100, 2.0**32
 LEAST_OF_ALL = 5e-324
 
 
-@kernel()
+@kernel(inline="always")
 def is_steep(factor: Any) -> Any:
     """Tell whether a factor of exponentials is so large, or NaN."""
     return not abs(factor) < MOST
 
 
-@kernel()
+@kernel(inline="always")
 def is_level(factor: Any) -> Any:
     """Tell whether exponentials may be multiplied by a factor in float32."""
     return ((abs(factor) > LEAST) & (abs(factor) < MOST)) | (factor == 0.0)
 
 
-@kernel()
+@kernel(inline="always")
 def something(value: Any, like: Any, s: Any) -> Any:
     """A number with the sign of ``like`` that is not zero if that is not, of which s makes ∞."""
     flushed = value == 0.0 and like != 0.0 and math.isinf(s)
