@@ -96,14 +96,16 @@ def moments(
     at, q_at = np.uint64(at), np.uint64(q_at)
     below = 0.0
     weights = 0.0
-    for i in range(np.uint64(first), np.uint64(last)):
+    first = np.uint64(first)
+    at, q_at = at + first, q_at + first
+    for i in range(np.uint64(last) - first):
         distance = m - np.float64(x[at + i])
         if q is not None:
-            share = w[i] * (sharp * np.float64(q[q_at + i]) + uniform)
+            share = w[first + i] * (sharp * np.float64(q[q_at + i]) + uniform)
             weights = plus(weights, share)
             below = plus(below, share * distance)
         if base is not None:
-            below = plus(below, base[i] * distance)
+            below = plus(below, base[first + i] * distance)
     return below, weights
 
 
@@ -180,7 +182,9 @@ def rows(
     """
     fused = scale.size > 0
     target = -1
-    e = np.empty(classes if fused else min(BLOCK, classes), x.dtype)
+    # Beside float32 the errors of float64 sums are nothing, and a short row is one part.
+    block = min(classes, BLOCK if x.itemsize == 8 or classes >= LONG else LONG)
+    e = np.empty(classes if fused else block, x.dtype)
     for n in range(begin, end):
         at = x_start + (n - begin) * x_step
         q_at = q_start + (n - begin) * q_step
@@ -198,8 +202,8 @@ def rows(
         top = np.float64(m)
         a, b = shared(m)
         total, error = 0.0, 0.0
-        for first in range(0, classes, BLOCK):
-            last = min(first + BLOCK, classes)
+        for first in range(0, classes, block):
+            last = min(first + block, classes)
             if classes >= LONG:
                 # What comes next is fetched meanwhile: this row's gradient, and the next row.
                 for i in range(first, last, LINE):
@@ -215,8 +219,8 @@ def rows(
         weights = base_sum
         if q is not None or base is not None:
             error, weights_error = 0.0, 0.0
-            for first in range(0, classes, BLOCK):
-                last = min(first + BLOCK, classes)
+            for first in range(0, classes, block):
+                last = min(first + block, classes)
                 part, added = moments(x, at, first, last, top, base, q, q_at, w, sharp, uniform)
                 below, error = summed_up(below, error, part)
                 weights, weights_error = summed_up(weights, weights_error, added)
@@ -227,10 +231,10 @@ def rows(
         rest = (total - np.float64(own_e)) / unit
         if is_small(rest, m):
             beside, error = 0.0, 0.0
-            for first in range(0, classes, BLOCK):
-                count = min(BLOCK, classes - first)
+            for first in range(0, classes, block):
+                count = min(block, classes - first)
                 e_at = first if fused else 0
-                if not fused and classes > BLOCK:
+                if not fused and classes > block:
                     exponentials(x, at + first, count, a, b, e, e_at)
                 beside, error = summed_up(beside, error, others(e, e_at, count, own_e))
             beside += error
