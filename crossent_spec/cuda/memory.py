@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -42,6 +44,42 @@ def require_device() -> None:
             f"cuda: the GPU has compute capability {capability[0]}.{capability[1]}, expected "
             f"{OLDEST[0]}.{OLDEST[1]} or newer"
         )
+
+
+def current_gpu() -> int | None:
+    """Return the number of the GPU that this thread works on; ``None`` in the simulator."""
+    return None if SIMULATED else int(cuda.get_current_device().id)
+
+
+def gpu_of(array: DeviceArray, name: str) -> int | None:
+    """Return the number of the GPU that an argument's memory is on, ``None`` without elements.
+
+    Raises
+    ------
+    ValueError
+        Its interface names an address that is no GPU's.
+    """
+    if SIMULATED or not array.size:
+        return None
+    from numba.cuda.cudadrv.driver import CudaAPIError, binding, driver
+
+    attribute = binding.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    try:
+        return int(driver.cuPointerGetAttribute(attribute, binding.CUdeviceptr(array.pointer)))
+    except CudaAPIError as error:
+        raise ValueError(
+            f"{name}: got the address {array.pointer:#x}, which is no GPU's ({_first_line(error)})"
+        ) from error
+
+
+@contextmanager
+def on_gpu(number: int | None) -> Iterator[None]:
+    """Work on a GPU, whichever this thread worked on; ``None`` for that one."""
+    if SIMULATED or number is None or number == current_gpu():
+        yield
+        return
+    with cuda.gpus[number]:
+        yield
 
 
 def device_name() -> str:
