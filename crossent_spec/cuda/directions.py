@@ -100,13 +100,9 @@ def along(plan: DirectionPlan) -> Any:
         return np.float64(found)
 
     @device_function
-    def of_group(lane: Any, has: Any, origin: Any) -> Any:
-        """The origin of the first thread that has one; 0 for what is not finite."""
-        # Lanes count down, so that the first is the largest, and at most 1024: exact.
-        mine = real(threads - lane) if has else nothing
-        chosen = largest(mine)
-        found = total(origin if has and mine == chosen else zero)
-        return found if abs(found) < np.float64(np.inf) else zero
+    def finite(value: Any) -> Any:
+        """The value, 0 for what is no number to count from."""
+        return value if abs(value) < np.float64(np.inf) else zero
 
     @kernel(plan.block, 1 if plan.wide and not resident else 0)
     def samples_along(
@@ -168,13 +164,14 @@ def along(plan: DirectionPlan) -> Any:
             if resident:
                 mine = peak
                 peak = largest(peak)
-                origin = of_group(
-                    lane, mine == peak and mine > least, origin_of(held, moved, peak)
-                )  # fmt: skip
+                # The group's origin is that of its first thread that has one: lanes count down,
+                # so that the first is the largest, and up to 1024, so that they are exact.
+                rank = real(threads - lane) if mine == peak and mine > least else nothing
+                first_rank = largest(rank)
+                chosen = rank > nothing and rank == first_rank
+                origin = finite(total(origin_of(held, moved, peak) if chosen else zero))
             elif peak > top:
-                fresh = origin_of(held, moved, peak)
-                if not (abs(fresh) < np.float64(np.inf)):
-                    fresh = zero
+                fresh = finite(origin_of(held, moved, peak))
                 shrink = np.float64(exp(top - peak))
                 lean = (lean + mass * (origin - fresh)) * shrink
                 mass *= shrink
@@ -187,7 +184,10 @@ def along(plan: DirectionPlan) -> Any:
                     fetch_shares(q, q_at, q_place[2], w, sharp, uniform, chunk, there, shares)
                 for k in range(vector):
                     i = j * vector + k
-                    e = exp(held[i] - top) if top > least else nothing
+                    e = exp(held[i] - top)
+                    if top == least:
+                        # Nothing yet, unless it is undefined.
+                        e = nothing if held[i] == least else held[i]
                     step = np.float64(moved[i]) - origin
                     if is_class(chunk + k, there):
                         mass += np.float64(e)
@@ -205,7 +205,9 @@ def along(plan: DirectionPlan) -> Any:
                         held[i] = e
         if not resident:
             peak = largest(top)
-            of_all = of_group(lane, top == peak and top > least, origin)
+            rank = real(threads - lane) if top == peak and top > least else nothing
+            first_rank = largest(rank)
+            of_all = total(origin if rank > nothing and rank == first_rank else zero)
             shrink = np.float64(exp(top - peak)) if top > least else zero
             lean = (lean + mass * (origin - of_all)) * shrink
             mass *= shrink

@@ -8,8 +8,9 @@ from ..problem import to_classes_in_middle
 from . import memory
 from .directions import DirectionPlan, along
 from .engine import DOUBLE, NOWHERE, Asked, Call
-from .geometry import Layout, choose, vector_beside
+from .geometry import Layout, Shape, choose, vector_beside
 from .launching import launch
+from .rows import Place
 
 
 def derivative_of_loss(call: Call, direction: DeviceArray) -> DeviceArray:
@@ -70,23 +71,12 @@ def evaluate_along(
         call.samples, call.classes, call.positions > 1, logits.dtype.itemsize,
         moved.dtype.itemsize, call.x_place, v_place, out_place, call.wide,
     )  # fmt: skip
-    shape = choose(layout)
-    plan = DirectionPlan(
-        wide=call.wide,
-        threads=shape.threads,
-        vector=shape.vector,
-        vector_target=1
-        if q is None
-        else vector_beside(layout, shape.vector, call.q_place, q.dtype.itemsize),
-        vector_moved=shape.vector_target,
-        chunks=shape.chunks,
-        resident=shape.resident,
-        whole=shape.whole,
-        probabilities=q is not None,
+    plan, shape = planned(
+        layout,
+        None if q is None else (call.q_place, q.dtype.itemsize),
         smooth=problem.label_smoothing != 0,
         weighted=problem.weight is not None,
         product=out is not None,
-        spatial=call.positions > 1,
         short=out is not None and out.dtype.itemsize == 2,
         short_losses=losses.dtype.itemsize == 2,
     )
@@ -98,6 +88,29 @@ def evaluate_along(
         call.real(call.sharp), call.real(call.uniform), call.nothing, scales, step,
         memory.memory_of(losses), to, out_place or NOWHERE,
     )  # fmt: skip
+
+
+def planned(
+    layout: Layout, probabilities: tuple[Place, int] | None, **rest: bool
+) -> tuple[DirectionPlan, Shape]:
+    """Return the kernel of a layout, in which the direction takes the place of probabilities."""
+    shape = choose(layout)
+    plan = DirectionPlan(
+        wide=layout.wide,
+        threads=shape.threads,
+        vector=shape.vector,
+        vector_target=1
+        if probabilities is None
+        else vector_beside(layout, shape.vector, *probabilities),
+        vector_moved=shape.vector_target,
+        chunks=shape.chunks,
+        resident=shape.resident,
+        whole=shape.whole,
+        probabilities=probabilities is not None,
+        spatial=layout.spatial,
+        **rest,
+    )
+    return plan, shape
 
 
 def _in_the_middle(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
