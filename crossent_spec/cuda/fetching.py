@@ -92,7 +92,12 @@ def shares_of(plan: Any, chunks: int) -> Shares:
 
     @device_function
     def share(q: Any, q_at: Any, q_step: Any, w: Any, c: Any, sharp: Any, uniform: Any) -> Any:
-        """a_c, of class indices without the target's own part."""
+        """a_c, of class indices without the target's own part.
+
+        Class weights are loaded one by one: the same few for all samples, they come from the
+        nearest cache, and 16 bytes of them at a time would have to be held while the largest
+        blocks already use the 64 registers that a thread can have there.
+        """
         part = uniform
         if probabilities:
             part = sharp * real(load(q, q_at + c * q_step))
