@@ -111,11 +111,7 @@ class LinearCall:
             "linear_weight": (self.weight.shape, self.sums),
             "linear_bias": ((1, self.columns), self.working),
         }
-        found = {
-            name: memory.to_device(np.zeros(*kinds[name]), self.stream)
-            for name in names
-            if name in kinds
-        }
+        found = {name: memory.zeros(*kinds[name], self.stream) for name in names if name in kinds}
         if "target" in names:
             original: Any = self.problem.targets.original
             found["target"] = memory.empty(original.shape, native(original.dtype), self.stream)
@@ -185,7 +181,7 @@ class LinearCall:
             repeated = DeviceArray(line, line.pointer, out.shape, line.dtype, (0, line.strides[1]))
             copy(repeated, out, self.stream)
         elif not factors:
-            copy(memory.to_device(np.zeros(out.shape, out.dtype), self.stream), out, self.stream)
+            memory.clear(out, self.stream)
         for number, (features, weight) in enumerate(factors):
             add = bias is not None or number > 0
             self.products_of.multiply(Operand(features), Operand(weight, True), out, add=add)

@@ -150,6 +150,26 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any = 0) -> Devi
     )
 
 
+def clear(array: DeviceArray, stream: Any) -> None:
+    """Set the bytes of an array in C order to zero, which in every floating type is 0."""
+    size = array.size * array.dtype.itemsize
+    if not size:
+        return
+    if SIMULATED:
+        ctypes.memset(array.pointer, 0, size)
+        return
+    from numba.cuda.cudadrv.driver import device_memset
+
+    device_memset(_bytes(array), 0, size, stream=stream)
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any) -> DeviceArray:
+    """Return a new array of zeros, which do not come from the host."""
+    made = empty(shape, dtype, stream)
+    clear(made, stream)
+    return made
+
+
 def to_device(array: Array, stream: Any = 0) -> DeviceArray:
     """Copy a NumPy array to the GPU."""
     require_device()
