@@ -6,7 +6,7 @@ import pytest
 
 import crossent_spec
 from crossent_spec import formulas
-from crossent_spec.cuda import memory, moving
+from crossent_spec.cuda import memory, moving, simulated
 from crossent_spec.cuda.directions import along
 from crossent_spec.cuda.geometry import Shape
 from crossent_spec.device_array import DeviceArray
@@ -245,6 +245,24 @@ def test_arrays_of_the_gpu_and_layouts():
     turned = DeviceArray(last, last.pointer, x.shape, x.dtype, (steps[0], steps[2], steps[1]))
     other = crossent_spec.cross_entropy_hvp(turned, *placed[1:]).copy_to_host()
     np.testing.assert_allclose(other, product, rtol=2.0**-18, atol=2.0**-22)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reads"), [(Shape(32, 4, 4, 2, True, True), 1), (Shape(8, 4, 4, 2, False, True), 2)]
+)
+def test_not_a_byte_more_is_moved_than_the_layout_demands(monkeypatch, shape, reads):
+    monkeypatch.setattr(moving, "choose", lambda layout: shape)  # noqa: ARG005
+    x, y, v = (memory.to_device(array) for array in drawn((3, 200), weighted=False)[:3])
+    size, own = 3 * 200 * 4, 3 * shape.threads * 4
+    simulated.forget_traffic()
+    product = crossent_spec.cross_entropy_hvp(x, y, v)
+    assert simulated.traffic(x.pointer) == (reads * size, 0, reads * size, 0)
+    # Each thread loads how its sample's class moves, which is one access of a warp.
+    assert simulated.traffic(v.pointer) == (reads * size + own, 0, reads * size, 0)
+    assert simulated.traffic(product.pointer) == (0, size, 0, size)
+    simulated.forget_traffic()
+    crossent_spec.cross_entropy_jvp(x, y, v)
+    assert simulated.traffic(v.pointer).loaded == size + own
 
 
 def test_gradients_of_the_losses():
