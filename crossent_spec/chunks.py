@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,21 @@ class Projection:
         """Return the operands that the call has, by name."""
         found = {"input": self.input, "linear_weight": self.weight}
         return found if self.bias is None else {**found, "linear_bias": self.bias}
+
+
+class Chunking(NamedTuple):
+    """Samples of a chunk, and where chunks add up; ``None`` leaves it to the library."""
+
+    rows: int | None = None
+    accumulate_in: np.dtype[Any] | None = None
+
+
+class Tangents(NamedTuple):
+    """Tangents of the operands, in their shapes; ``None`` is zero."""
+
+    input: Array | None = None
+    linear_weight: Array | None = None
+    linear_bias: Array | None = None
 
 
 class Chunks:

@@ -113,9 +113,10 @@ def reshaped(array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
     found = array.merged(shape)
     if found is None:
         from .cuda.copying import contiguous_copy
-        from .cuda.memory import stream_of
+        from .cuda.memory import gpu_of, on_gpu, stream_of
 
-        found = contiguous_copy(array, stream_of(array)).merged(shape)
+        with on_gpu(gpu_of(array, "array")):
+            found = contiguous_copy(array, stream_of(array)).merged(shape)
         assert found is not None
     return found
 

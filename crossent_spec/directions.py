@@ -6,24 +6,16 @@ the kernels turn Ẋ into the derivative Ġ of the logits' gradient G, and X int
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .chunks import Chunks, Projection, Rows, working_dtype
+from .chunks import Chunks, Projection, Rows, Tangents, working_dtype
 from .problem import Problem
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
-
-
-class Tangents(NamedTuple):
-    """Tangents of the operands, in their shapes; ``None`` is zero."""
-
-    input: Array | None = None
-    linear_weight: Array | None = None
-    linear_bias: Array | None = None
 
 
 class Directions(Chunks):

@@ -100,15 +100,23 @@ def value_and_grad_on_logits(
     return reduced_loss(problem, losses, formula), gradients
 
 
-def jvp_on_logits(problem: Problem, direction: Array) -> Any:
-    """Return the derivative of the loss along a direction of the logits, (N, C, D)."""
-    return reduced_loss(problem, _engine().derivatives_along(problem, direction)[0])
+def jvp_on_logits(problem: Problem, direction: Array) -> tuple[Any, Any]:
+    """Return the loss and its derivative along a direction, of the logits' documented shape."""
+    if problem.placement is not None:
+        loss, derivative = device().jvp(problem, direction)
+        return loss, derivative
+    moved = to_classes_in_middle(direction, problem.logits_shape)
+    derivatives = _engine().derivatives_along(problem, moved)[0]
+    return loss_on_logits(problem), reduced_loss(problem, derivatives)
 
 
 def hvp_on_logits(problem: Problem, direction: Array, grad_output: ArrayLike | None) -> Any:
-    """Return the derivative of the logits' gradient along a direction (N, C, D) of them."""
+    """Return the derivative of the logits' gradient along a direction of their shape."""
+    if problem.placement is not None:
+        return device().hvp(problem, direction, grad_output)
     g = check_grad_output(grad_output, problem.loss_shape)
-    return _engine().derivatives_along(problem, direction, sample_scale(problem, g))[1]
+    moved = to_classes_in_middle(direction, problem.logits_shape)
+    return _engine().derivatives_along(problem, moved, sample_scale(problem, g))[1]
 
 
 def reduced_loss(problem: Problem, losses: Array, formula: Formula = PLAIN) -> Any:

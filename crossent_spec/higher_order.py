@@ -9,26 +9,21 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from .chunks import Projection
-from .device_array import is_on_device
-from .directions import Directions, Tangents
+from .chunks import Projection, Tangents
+from .directions import Directions
 from .evaluate import (
     Gradients,
+    device,
     hvp_on_logits,
     jvp_on_logits,
-    loss_on_logits,
     reduced_loss,
     sample_scale,
 )
 from .linear import rounded_gradients
 from .linear_problem import linear_problem
 from .options import LinearCrossEntropyOptions
-from .problem import (
-    check_grad_output,
-    cross_entropy_problem,
-    float_array,
-    to_classes_in_middle,
-)
+from .placement import taken
+from .problem import Problem, check_grad_output, cross_entropy_problem, float_array
 
 Array = NDArray[Any]
 
@@ -41,6 +36,9 @@ def cross_entropy_jvp(
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Any]:
     """Cross-entropy and its derivative along a tangent of the input (forward mode).
 
@@ -52,6 +50,8 @@ def cross_entropy_jvp(
         As for :func:`crossent_spec.cross_entropy`.
     tangent
         Direction, of the input's shape.
+    backend, stream
+        As for :func:`crossent_spec.cross_entropy`; a tangent is where the input is.
 
     Returns
     -------
@@ -76,12 +76,10 @@ def cross_entropy_jvp(
     0.5
     """
     problem = cross_entropy_problem(
-        input, target, weight, reduction, ignore_index, label_smoothing, "cpu"
+        input, target, weight, reduction, ignore_index, label_smoothing, backend, stream
     )
-    assert problem.logits is not None
-    direction = _tangent(tangent, problem.logits_shape, "tangent")
-    moved = to_classes_in_middle(direction, problem.logits_shape)
-    return loss_on_logits(problem), jvp_on_logits(problem, moved)
+    direction = _tangent(problem, tangent, problem.logits_shape, "tangent")
+    return jvp_on_logits(problem, direction)
 
 
 def cross_entropy_hvp(
@@ -93,6 +91,9 @@ def cross_entropy_hvp(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     grad_output: ArrayLike | None = None,
+    *,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> Array:
     """Product of the Hessian of Σ grad_output·loss at the input with a tangent.
 
@@ -107,6 +108,8 @@ def cross_entropy_hvp(
         Direction, of the input's shape.
     grad_output
         Gradient of the final result with respect to the loss; ones when left out.
+    backend, stream
+        As for :func:`crossent_spec.cross_entropy`; a tangent is where the input is.
 
     Returns
     -------
@@ -129,12 +132,10 @@ def cross_entropy_hvp(
     array([[ 0.25, -0.25]])
     """
     problem = cross_entropy_problem(
-        input, target, weight, reduction, ignore_index, label_smoothing, "cpu"
+        input, target, weight, reduction, ignore_index, label_smoothing, backend, stream
     )
-    assert problem.logits is not None
-    direction = _tangent(tangent, problem.logits_shape, "tangent")
-    moved = to_classes_in_middle(direction, problem.logits_shape)
-    return hvp_on_logits(problem, moved, grad_output)
+    direction = _tangent(problem, tangent, problem.logits_shape, "tangent")
+    return hvp_on_logits(problem, direction, grad_output)
 
 
 def linear_cross_entropy_jvp(
@@ -149,6 +150,8 @@ def linear_cross_entropy_jvp(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     options: LinearCrossEntropyOptions | None = None,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> tuple[Any, Any]:
     """Linear cross-entropy and its derivative along tangents of its operands (forward mode).
 
@@ -162,6 +165,8 @@ def linear_cross_entropy_jvp(
         Directions in ``.input``, ``.linear_weight`` and ``.linear_bias``; ``None`` is zero.
     options
         Must be ``None``: the chunked path supports neither forward mode nor higher orders.
+    backend, stream
+        As for :func:`crossent_spec.linear_cross_entropy`; tangents are where the input is.
 
     Returns
     -------
@@ -191,9 +196,13 @@ def linear_cross_entropy_jvp(
     _refuse(options)
     problem, projection = linear_problem(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
-        label_smoothing, "cpu",
+        label_smoothing, backend, stream,
     )  # fmt: skip
-    losses, moved = Directions(problem, projection, _tangents(tangents, projection)).losses()
+    moves = _tangents(problem, tangents, projection)
+    if problem.placement is not None:
+        loss, derivative = device().linear_jvp(problem, projection, moves)
+        return loss, derivative
+    losses, moved = Directions(problem, projection, moves).losses()
     return reduced_loss(problem, losses), reduced_loss(problem, moved)
 
 
@@ -210,6 +219,8 @@ def linear_cross_entropy_hvp(
     label_smoothing: float = 0.0,
     options: LinearCrossEntropyOptions | None = None,
     grad_output: ArrayLike | None = None,
+    backend: str | None = None,
+    stream: Any = None,
 ) -> Gradients:
     """Product of the Hessian of Σ grad_output·loss at the linear operands with tangents.
 
@@ -226,6 +237,8 @@ def linear_cross_entropy_hvp(
         Must be ``None``: the chunked path supports neither forward mode nor higher orders.
     grad_output
         Gradient of the final result with respect to the loss; ones when left out.
+    backend, stream
+        As for :func:`crossent_spec.linear_cross_entropy`; tangents are where the input is.
 
     Returns
     -------
@@ -256,9 +269,12 @@ def linear_cross_entropy_hvp(
     _refuse(options)
     problem, projection = linear_problem(
         input, linear_weight, target, linear_bias, weight, reduction, ignore_index,
-        label_smoothing, "cpu",
+        label_smoothing, backend, stream,
     )  # fmt: skip
-    moves = _tangents(tangents, projection)
+    moves = _tangents(problem, tangents, projection)
+    if problem.placement is not None:
+        found: Gradients = device().linear_hvp(problem, projection, moves, grad_output)
+        return found
     scale = sample_scale(problem, check_grad_output(grad_output, problem.loss_shape))
     products = Directions(problem, projection, moves).products(scale)
     return rounded_gradients(problem, projection, products)
@@ -272,16 +288,14 @@ def _refuse(options: LinearCrossEntropyOptions | None) -> None:
         )
 
 
-def _tangent(value: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
-    if is_on_device(value):
-        raise TypeError(f"{name}: is on a GPU; derivatives along a direction are the CPU's")
-    array = float_array(value, name)
+def _tangent(problem: Problem, value: ArrayLike, shape: tuple[int, ...], name: str) -> Array:
+    array = float_array(taken(problem.placement, value, name), name)
     if array.shape != shape:
         raise ValueError(f"{name}: got shape {array.shape}, expected that of its argument, {shape}")
     return array
 
 
-def _tangents(tangents: Gradients, projection: Projection) -> Tangents:
+def _tangents(problem: Problem, tangents: Gradients, projection: Projection) -> Tangents:
     """Check the tangents; a call has none of an operand that it does not have."""
     if not isinstance(tangents, Gradients):
         raise TypeError(f"tangents: got {tangents!r}, expected crossent_spec.Gradients")
@@ -296,5 +310,5 @@ def _tangents(tangents: Gradients, projection: Projection) -> Tangents:
             )
         if name not in arguments:
             raise ValueError(f"tangents.{name}: the call has no {name}")
-        found[name] = _tangent(tangent, arguments[name].shape, f"tangents.{name}")
+        found[name] = _tangent(problem, tangent, arguments[name].shape, f"tangents.{name}")
     return Tangents(**found)

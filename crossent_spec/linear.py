@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .chunks import Chunks, Projection, rounded
+from .chunks import Chunking, Chunks, Projection, rounded
 from .evaluate import Gradients, Vjp, device, differentiable, reduced_loss, sample_scale
 from .linear_problem import linear_problem
 from .options import LinearCrossEntropyOptions
@@ -107,7 +107,7 @@ def linear_cross_entropy(
     )  # fmt: skip
     chunking = _chunking(projection, options)
     if problem.placement is not None:
-        return device().linear_loss(problem, projection, chunking.rows)
+        return device().linear_loss(problem, projection, chunking)
     losses, _ = Chunks(problem, projection, *chunking).evaluate()
     return reduced_loss(problem, losses)
 
@@ -184,7 +184,7 @@ def linear_cross_entropy_vjp(
     retain = options is not None and options.allow_retain_graph
     once = options is not None and not retain and not _falls_back(options, projection)
     if problem.placement is not None:
-        loss, on_device = device().linear_loss_and_vjp(problem, projection, chunking.rows, names)
+        loss, on_device = device().linear_loss_and_vjp(problem, projection, chunking, names)
         return loss, _only_once(on_device) if once else on_device
     problem = with_own_indices(problem)
     chunks = Chunks(problem, projection, *chunking)
@@ -278,20 +278,11 @@ def linear_cross_entropy_value_and_grad(
     chunking = _chunking(projection, options)
     names = _names(problem, projection, wrt)
     if problem.placement is not None:
-        return device().linear_value_and_grad(
-            problem, projection, chunking.rows, names, grad_output
-        )
+        return device().linear_value_and_grad(problem, projection, chunking, names, grad_output)
     chunks = Chunks(problem, projection, *chunking)
     g = check_grad_output(grad_output, problem.loss_shape)
     losses, found = chunks.evaluate(_scale(problem, g), names)
     return reduced_loss(problem, losses), rounded_gradients(problem, projection, found)
-
-
-class Chunking(NamedTuple):
-    """Samples of a chunk, and where chunks add up; ``None`` leaves it to the library."""
-
-    rows: int | None = None
-    accumulate_in: np.dtype[Any] | None = None
 
 
 def _chunking(projection: Projection, options: LinearCrossEntropyOptions | None) -> Chunking:

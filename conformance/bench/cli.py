@@ -69,6 +69,7 @@ def bench(
 
     _check_files(json_file, plot_file)
     every: Sequence[workloads.Workload] = workloads.SMALL if small else workloads.FULL
+    missing: list[str] = []
     if cuda:
         from conformance.bench import gpu
 
@@ -76,7 +77,7 @@ def bench(
             gpu.require()
         except RuntimeError as error:
             raise Refused(f"--cuda: {str(error).removeprefix('cuda: ')}") from None
-        every = gpu.SMALL_WORKLOADS if small else gpu.WORKLOADS
+        every, missing = gpu.workloads(small)
     try:
         chosen = workloads.choose(every, patterns)
     except LookupError as error:
@@ -90,7 +91,7 @@ def bench(
         facts["gpu"] = gpu.describe()
         out.print(", ".join(f"{name} {value}" for name, value in facts["gpu"].items()))
     known = _GPU_PEERS if cuda else _PEERS
-    absent = [peer for peer in known if names is None and peer not in peers]
+    absent = missing + [peer for peer in known if names is None and peer not in peers]
     if absent:
         out.print(f"not installed: {', '.join(absent)}")
     found: list[report.Row] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,6 +22,16 @@ OVERWRITES = "overwrites the logits, so that later calls read what the first one
 #: Beside the CPU's workloads: cut-cross-entropy takes 16 bits only.
 WORKLOADS = (*FULL, Workload(LINEAR, (8192, 2048, 128256), "bfloat16"))
 SMALL_WORKLOADS = (*SMALL, Workload(LINEAR, (128, 32, 500), "bfloat16", small=True))
+
+
+def workloads(small: bool) -> tuple[Sequence[Workload], list[str]]:
+    """Return what can be timed here, and what is missing for the rest."""
+    from crossent_spec.cuda.target import SIMULATED
+
+    every = SMALL_WORKLOADS if small else WORKLOADS
+    if SIMULATED or find_spec("cupy"):
+        return every, []
+    return [one for one in every if one.kind != LINEAR], ["cupy, for the linear loss"]
 
 
 def require() -> None:
@@ -67,7 +77,7 @@ def seconds(contestant: Contestant, calls: int) -> float:
 def bases(workload: Workload, inputs: Inputs) -> list[Contestant]:
     """Return copies of as many bytes as each task must read and write; or the bare products."""
     if workload.kind == LINEAR:
-        return [_products(inputs)] if find_spec("torch") else []
+        return [_products(inputs) if find_spec("torch") else _own_products(inputs)]
     read = inputs.x.nbytes
     if workload.kind == PROBABILITIES:
         read += inputs.target.nbytes
@@ -116,6 +126,37 @@ def _products(inputs: Inputs, device: str = DEVICE) -> Contestant:
         return "" if right else "the products are wrong"
 
     return Contestant(PRODUCTS, GRADIENT, products, check, "into memory that is there already")
+
+
+def _own_products(inputs: Inputs) -> Contestant:
+    """Return the same by the library's own cuBLAS, in float32, where there is no torch."""
+    from crossent_spec.cuda import memory
+    from crossent_spec.cuda.copying import converted
+    from crossent_spec.cuda.products import Operand, Products
+
+    single, stream = np.dtype(np.float32), memory.stream_from(None)
+    x, weight = inputs.x, inputs.linear_weight
+    assert weight is not None
+    features, matrix = (converted(memory.to_device(a), single, stream) for a in (x, weight))
+    logits = memory.empty((len(x), len(weight)), single)
+    of_features, of_matrix = (memory.empty(a.shape, single) for a in (x, weight))
+    multiply = Products(stream).multiply
+
+    def products() -> Any:
+        multiply(Operand(features), Operand(matrix, True), logits)
+        multiply(Operand(logits), Operand(matrix), of_features)
+        multiply(Operand(logits, True), Operand(features), of_matrix)
+        return of_matrix
+
+    def check(result: Any) -> str:
+        wanted = x[:8].astype(single) @ weight.astype(single).T
+        right = np.isfinite(memory.to_host(result)).all() and np.allclose(
+            memory.to_host(logits.part(0, min(8, len(x)))), wanted, rtol=0.02, atol=0.02
+        )
+        return "" if right else "the products are wrong"
+
+    note = "in float32, into memory that is there already"
+    return Contestant(PRODUCTS, GRADIENT, products, check, note)
 
 
 def crossent(workload: Workload, inputs: Inputs) -> list[Contestant]:

@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numba import types
 
 from conformance.gpu.figures import Meant
-from crossent_spec.cuda import copying, reductions
+from crossent_spec.cuda import copying, moving, reductions
+from crossent_spec.cuda.directions import DirectionPlan, along
 from crossent_spec.cuda.geometry import Layout, choose, planned
 from crossent_spec.cuda.rows import Place, Plan, rows
 
@@ -54,6 +56,13 @@ MODES: dict[str, dict[str, bool]] = {
         "target_gradient": True,
     },
 }
+#: The same of directions.
+_PLAIN = dict.fromkeys(("probabilities", "smooth", "weighted"), False)
+DIRECTION_MODES: dict[str, dict[str, bool]] = {
+    "of the loss": {**_PLAIN, "product": False},
+    "of the gradient": {**_PLAIN, "product": True},
+    "of the gradient, all": {**dict.fromkeys(_PLAIN, True), "product": True},
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Kernel:
 
 def table(full: bool = False) -> list[Kernel]:
     """Return those that are recorded, or every mode of every size and dtype besides."""
-    found = [*_rows(full), *_others()]
+    found = [*_rows(full), *_directions(full), *_others()]
     assert len({kernel.name for kernel in found}) == len(found)
     return found
 
@@ -102,6 +111,22 @@ def plan_of(shape: tuple[int, ...], dtype: str, q_dtype: str = "", **fields: boo
     every = dict.fromkeys(Plan._fields[Plan._fields.index("probabilities") :], False)
     rest = {**every, **fields, "spatial": positions > 1, "twice": wide and size == 2}
     return planned(choose(layout), wide=wide, **rest)
+
+
+def direction_plan_of(
+    shape: tuple[int, ...], dtype: str, probabilities: bool, **fields: bool
+) -> DirectionPlan:
+    """Return the plan of a direction of logits of a shape, as :mod:`crossent_spec.cuda.moving`."""
+    samples, classes, positions = shape[0], shape[1], math.prod(shape[2:])
+    size = np.dtype(STORED[dtype]).itemsize
+    place = Place(0, classes * positions, positions, int(positions > 1), 0)
+    layout = Layout(
+        samples * positions, classes, positions > 1, size, size, place, place,
+        place if fields["product"] else None, size == 8,
+    )  # fmt: skip
+    beside = (place, size) if probabilities else None
+    short = {"short": fields["product"] and size == 2, "short_losses": False}
+    return moving.planned(layout, beside, **fields, **short)[0]
 
 
 def _array(dtype: str) -> Any:
@@ -134,6 +159,21 @@ def rows_kernel(name: str, plan: Plan, dtype: str, q_dtype: str = "") -> Kernel:
         store_bits=_bits(plan.vector, dtype) if plan.gradient else 0,
     )
     return Kernel(name, partial(rows, plan), signature, plan.block, meant)
+
+
+def directions_kernel(name: str, plan: DirectionPlan, dtype: str) -> Kernel:
+    """Return a kernel of :mod:`crossent_spec.cuda.directions`."""
+    number = types.float64 if plan.wide else types.float32
+    x = _array(STORED[dtype])
+    signature = types.void(
+        x, PLACE, NOTHING if plan.probabilities else _array("int64"), PLACE,
+        x if plan.probabilities else NOTHING, PLACE, x, PLACE, x if plan.weighted else NOTHING,
+        TRUTH, INTEGER, INTEGER, INTEGER, INTEGER, number, number, NOTHING, NOTHING, INTEGER,
+        NOTHING, x if plan.product else NOTHING, PLACE,
+    )  # fmt: skip
+    bits = _bits(plan.vector, dtype)
+    meant = Meant(plan.threads, load_bits=bits, store_bits=bits if plan.product else 0)
+    return Kernel(name, partial(along, plan), signature, plan.block, meant)
 
 
 def _bits(vector: int, dtype: str) -> int:
@@ -170,6 +210,20 @@ def _rows(full: bool) -> Iterator[Kernel]:
         for size in ("ImageNet", "Llama 2") if full else ("ImageNet",):
             shape = SIZES[size]
             yield from once(f" with {q}", shape, dtype, q, "probabilities")
+
+
+def _directions(full: bool) -> Iterator[Kernel]:
+    seen: set[tuple[DirectionPlan, str]] = set()
+    for every in (False, True) if full else (False,):
+        for size, dtype, mode in product(SIZES, STORED, DIRECTION_MODES):
+            recorded = size in _RECORDED if dtype == "float32" else size in _RECORDED[1:4]
+            if not every and not (recorded and (dtype == "float32" or mode != "of the loss")):
+                continue
+            plan = direction_plan_of(SIZES[size], dtype, **DIRECTION_MODES[mode])
+            if (plan, dtype) not in seen:
+                seen.add((plan, dtype))
+                sizes = "x".join(map(str, SIZES[size]))
+                yield directions_kernel(f"direction {sizes} {dtype}: {mode}", plan, dtype)
 
 
 def _copy_of(source: str, to: str) -> Any:

@@ -206,7 +206,7 @@ class Call:
             )
         return sums, blocks
 
-    def _scales(self, given: DeviceArray | float) -> tuple[Any, int]:
+    def scales(self, given: DeviceArray | float) -> tuple[Any, int]:
         """Return the gradients of losses that are on the GPU, and their step between samples."""
         if not isinstance(given, DeviceArray):
             return self.nothing, -1
@@ -217,7 +217,7 @@ class Call:
         self, asked: Asked, losses: DeviceArray
     ) -> tuple[dict[str, DeviceArray], tuple[Any, Any]]:
         """Evaluate losses and dense gradients, and per sample m and log(1 + R) if needed."""
-        scales, step = self._scales(asked.grad_output)
+        scales, step = self.scales(asked.grad_output)
         problem, names = self.problem, asked.names
         found: dict[str, DeviceArray] = {}
         out, out_place = self.nothing, None
@@ -299,13 +299,13 @@ class Call:
         threads = reductions.THREADS if blocks > 32 else 32
         self._launch(
             reductions.finish_loss(threads, dtype.itemsize == 2), 1, threads, sums, blocks,
-            self.mean,            self.nothing, memory.memory_of(loss),
+            self.mean, self.nothing, memory.memory_of(loss),
         )  # fmt: skip
         return loss
 
     def sum_by_class(self, asked: Asked, per_sample: tuple[Any, Any], sums: DeviceArray) -> None:
         """Sum the samples' parts of the class weights' gradient, in as many groups as asked."""
-        scales, step = self._scales(asked.grad_output)
+        scales, step = self.scales(asked.grad_output)
         threads, blocks = self._class_grid()
         self._launch(
             reductions.class_sums(

@@ -88,9 +88,7 @@ def choose(layout: Layout) -> Shape:
     whole = aligned and layout.classes % vector == 0
     units = -(-(layout.classes + (0 if aligned else vector - 1)) // vector)
     most = hold // vector
-    target = 1
-    if vector > 1 and layout.q is not None and layout.q_size == layout.x_size:
-        target = vector if _same_phase(layout.x, layout.q, vector) else 1
+    target = 1 if layout.q is None else vector_beside(layout, vector, layout.q, layout.q_size)
     if units <= WARP * most:
         threads = min(WARP, _power_of_two(units))
         return Shape(threads, vector, target, _power_of_two(-(-units // threads)), True, whole)
@@ -99,6 +97,12 @@ def choose(layout: Layout) -> Shape:
         if chunks <= (most if threads == BLOCKS[-1] else most // 2):
             return Shape(threads, vector, target, _power_of_two(chunks), True, whole)
     return Shape(LONG_THREADS, vector, target, max(1, long_hold // vector), False, whole)
+
+
+def vector_beside(layout: Layout, vector: int, place: Place, size: int) -> int:
+    """Elements of an access to an array that is read beside the logits, as they are or 1."""
+    usable = size == layout.x_size and _same_phase(layout.x, place, vector)
+    return vector if vector > 1 and usable else 1
 
 
 def planned(shape: Shape, **rest: bool) -> Plan:

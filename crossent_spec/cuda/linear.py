@@ -13,12 +13,14 @@ from ..device_array import DeviceArray, reshaped
 from ..dtypes import native
 from ..problem import Problem, Targets
 from . import memory
-from .copying import converted, copy, zero_rows
+from .copying import contiguous_copy, converted, copy, zero_rows
 from .engine import DOUBLE, SINGLE, Asked, Call
 from .products import Operand, Products
 
 #: Bytes of a chunk's logits where no option says.  Not measured on a GPU.
 BUDGET = 1 << 28
+#: Bytes of the part of a linear weight's gradient in 16 bits that is widened at a time.
+WIDENED = 1 << 26
 
 
 class LinearCall:
@@ -28,24 +30,40 @@ class LinearCall:
     ----------
     rows
         Samples of a chunk; ``None`` for a good number.
+    accumulate_in
+        Dtype in which chunks add up to the gradient of the linear weight.  ``None`` and the
+        working type are one; a 16-bit type saves memory, and rounds after every chunk.
+    matrices
+        Matrices of a chunk's logits that are needed at a time.
+    wide
+        Whether to work in float64 whatever the operands hold.
     """
 
     def __init__(
-        self, problem: Problem, projection: Projection, stream: Any, rows: int | None
+        self,
+        problem: Problem,
+        projection: Projection,
+        stream: Any,
+        rows: int | None,
+        accumulate_in: np.dtype[Any] | None = None,
+        matrices: int = 1,
+        wide: bool = False,
     ) -> None:
         self.problem, self.stream = problem, stream
         # All of them DeviceArrays here.
         self.arguments: dict[str, Any] = dict(projection.arguments())
-        wide = any(array.dtype.itemsize == 8 for array in self.arguments.values())
+        wide = wide or any(array.dtype.itemsize == 8 for array in self.arguments.values())
         self.whole = Call(problem, stream, wide=wide)
-        self.products = Products(stream)
+        self.products_of = Products(stream)
         self.working = DOUBLE if wide else SINGLE
         self.width = self.arguments["input"].shape[-1]
         self.columns = self.whole.classes * self.whole.positions
         self.features = reshaped(self.arguments["input"], (self.whole.batch, self.width))
         matrix = reshaped(self.arguments["linear_weight"], (self.columns, self.width))
         self.weight = converted(matrix, self.working, stream)
-        most = max(1, BUDGET // max(1, self.columns * self.working.itemsize))
+        short = accumulate_in is not None and accumulate_in.itemsize == 2
+        self.sums = native(matrix.dtype) if short else self.working
+        most = max(1, BUDGET // max(1, matrices * self.columns * self.working.itemsize))
         self.rows = max(1, min(most if rows is None else rows, self.whole.batch))
 
     def evaluate(self, asked: Asked) -> tuple[DeviceArray, dict[str, DeviceArray]]:
@@ -61,10 +79,7 @@ class LinearCall:
         losses = whole.losses()
         found = self._zeros(asked.names)
         logits = memory.empty((self.rows, self.columns), self.working, stream)
-        chunks = [
-            (begin, min(begin + self.rows, whole.batch))
-            for begin in range(0, whole.batch, self.rows)
-        ]
+        chunks = self._chunks()
         sums = memory.empty((len(chunks), 3, whole.classes), DOUBLE, stream)
         for number, (begin, end) in enumerate(chunks):
             self._chunk(
@@ -74,24 +89,29 @@ class LinearCall:
         loss = whole.reduced(losses)
         if "weight" in asked.names:
             found["weight"] = whole.of_weight(sums)
+        return loss, self._rounded(found)
+
+    def _chunks(self) -> list[tuple[int, int]]:
+        """Return where the chunks begin and end."""
+        batch = self.whole.batch
+        return [(begin, min(begin + self.rows, batch)) for begin in range(0, batch, self.rows)]
+
+    def _rounded(self, found: dict[str, DeviceArray]) -> dict[str, DeviceArray]:
+        """Return gradients, those of the operands in the operands' shapes and dtypes."""
         for name, argument in self.arguments.items():
             if name in found:
                 shaped = reshaped(found[name], argument.shape)
-                found[name] = converted(shaped, native(argument.dtype), stream)
-        return loss, found
+                found[name] = converted(shaped, native(argument.dtype), self.stream)
+        return found
 
     def _zeros(self, names: Sequence[str]) -> dict[str, DeviceArray]:
         """Return where the gradients grow."""
-        shapes = {
-            "input": self.features.shape,
-            "linear_weight": self.weight.shape,
-            "linear_bias": (1, self.columns),
+        kinds = {
+            "input": (self.features.shape, self.working),
+            "linear_weight": (self.weight.shape, self.sums),
+            "linear_bias": ((1, self.columns), self.working),
         }
-        found = {
-            name: memory.to_device(np.zeros(shapes[name], self.working), self.stream)
-            for name in names
-            if name in shapes
-        }
+        found = {name: memory.zeros(*kinds[name], self.stream) for name in names if name in kinds}
         if "target" in names:
             original: Any = self.problem.targets.original
             found["target"] = memory.empty(original.shape, native(original.dtype), self.stream)
@@ -108,16 +128,10 @@ class LinearCall:
         sums: DeviceArray,
     ) -> None:
         """Evaluate some samples, and add what they give to the gradients."""
-        multiply, positions = self.products.multiply, self.whole.positions
+        multiply, positions = self.products_of.multiply, self.whole.positions
         part = self._part(begin, end, logits)
-        some_ignored = self.whole.some_ignored
-        features = converted(
-            self.features.part(begin, end), self.working, self.stream, always=some_ignored
-        )
-        if some_ignored:
-            # A sample all of whose positions are ignored must not matter, whatever it holds.
-            zero_rows(features, part, self.stream)
-        self._project(features, logits)
+        features = self._features_of(self.features, begin, end, part)
+        self._project(logits, self.arguments.get("linear_bias"), [(features, self.weight)])
         operands = [name for name in self.arguments if name in asked.names]
         names = [name for name in ("target", "weight") if name in asked.names]
         of_part = self._asked(begin, end, asked, [*names, *(["input"] if operands else [])])
@@ -130,32 +144,80 @@ class LinearCall:
         if "weight" in names:
             # Before the gradient takes the logits' place.
             before = of_part._replace(names=("weight",), out=None, out_target=None)
-            span = _samples(losses, begin * positions, end * positions)
+            span = samples_of(losses, begin * positions, end * positions)
             part.sum_by_class(before, part.rows(before, span)[1], sums)
             of_part = of_part._replace(names=[n for n in of_part.names if n != "weight"])
-        part.rows(of_part, _samples(losses, begin * positions, end * positions))
+        part.rows(of_part, samples_of(losses, begin * positions, end * positions))
         if "linear_bias" in operands:
-            ones = memory.to_device(np.ones((1, end - begin), self.working), self.stream)
-            multiply(Operand(ones), Operand(logits), found["linear_bias"], add=True)
+            self._add_bias_gradient(logits, found["linear_bias"])
         if "input" in operands:
             gradient = found["input"].part(begin, end)
             multiply(Operand(logits), Operand(self.weight), gradient)
-            if some_ignored:
+            if self.whole.some_ignored:
                 zero_rows(gradient, part, self.stream)
         if "linear_weight" in operands:
-            multiply(Operand(logits, True), Operand(features), found["linear_weight"], add=True)
+            self._add_weight_gradient(logits, features, found["linear_weight"])
 
-    def _project(self, features: DeviceArray, logits: DeviceArray) -> None:
-        bias = self.arguments.get("linear_bias")
+    def _features_of(self, features: DeviceArray, begin: int, end: int, part: Call) -> DeviceArray:
+        """Return those of a chunk in the working type, zero where nothing may matter."""
+        some_ignored = self.whole.some_ignored
+        chosen = converted(
+            features.part(begin, end), self.working, self.stream, always=some_ignored
+        )
+        if some_ignored:
+            # A sample all of whose positions are ignored must not matter, whatever it holds.
+            zero_rows(chosen, part, self.stream)
+        return chosen
+
+    def _project(
+        self,
+        out: DeviceArray,
+        bias: DeviceArray | None,
+        factors: Sequence[tuple[DeviceArray, DeviceArray]],
+    ) -> None:
+        """Write the bias, if any, and the sum of all products features·weightᵀ into ``out``."""
         if bias is not None:
             line = converted(reshaped(bias, (1, self.columns)), self.working, self.stream)
-            repeated = DeviceArray(
-                line, line.pointer, logits.shape, line.dtype, (0, line.strides[1])
+            repeated = DeviceArray(line, line.pointer, out.shape, line.dtype, (0, line.strides[1]))
+            copy(repeated, out, self.stream)
+        elif not factors:
+            memory.clear(out, self.stream)
+        for number, (features, weight) in enumerate(factors):
+            add = bias is not None or number > 0
+            self.products_of.multiply(Operand(features), Operand(weight, True), out, add=add)
+
+    def _add_bias_gradient(self, logits: DeviceArray, gradient: DeviceArray) -> None:
+        ones = memory.to_device(np.ones((1, logits.shape[0]), self.working), self.stream)
+        self.products_of.multiply(Operand(ones), Operand(logits), gradient, add=True)
+
+    def _add_weight_gradient(
+        self, logits: DeviceArray, features: DeviceArray, gradient: DeviceArray
+    ) -> None:
+        """Add logitsᵀ·features; to one of 16 bits some columns of the logits at a time.
+
+        cuBLAS adds to a matrix of 16 bits no product of others: a part of it is widened, added to,
+        and rounded.
+        """
+        multiply = self.products_of.multiply
+        if gradient.dtype == self.working:
+            multiply(Operand(logits, True), Operand(features), gradient, add=True)
+            return
+        size = self.working.itemsize
+        step = max(1, WIDENED // (size * max(1, self.width + logits.shape[0])))
+        for begin in range(0, self.columns, step):
+            end = min(begin + step, self.columns)
+            columns = DeviceArray(
+                logits,
+                logits.pointer + begin * size,
+                (logits.shape[0], end - begin),
+                logits.dtype,
+                logits.strides,
             )
-            copy(repeated, logits, self.stream)
-        self.products.multiply(
-            Operand(features), Operand(self.weight, True), logits, add=bias is not None
-        )
+            own = gradient.part(begin, end)
+            widened = converted(own, self.working, self.stream)
+            side_by_side = contiguous_copy(columns, self.stream)
+            multiply(Operand(side_by_side, True), Operand(features), widened, add=True)
+            copy(widened, own, self.stream)
 
     def _part(self, begin: int, end: int, logits: DeviceArray) -> Call:
         """Return the call of a chunk's samples, whose losses are not reduced here."""
@@ -192,5 +254,6 @@ class LinearCall:
         return Asked(names, given)
 
 
-def _samples(losses: DeviceArray, begin: int, end: int) -> DeviceArray:
+def samples_of(losses: DeviceArray, begin: int, end: int) -> DeviceArray:
+    """Return the losses of some samples."""
     return reshaped(losses, (losses.size,)).part(begin, end)

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..chunks import Projection
+from ..chunks import Chunking, Projection, Tangents
 from ..device_array import DeviceArray, as_given, from_interface, is_on_device
 from ..dtypes import is_floating, is_integer, native
 from ..evaluate import Gradients, Vjp
-from ..placement import Placement
-from ..problem import Problem
+from ..placement import Placement, on_the_gpu
+from ..problem import Problem, check_buffer, check_host_buffer, refuse_overlap
 from . import memory
 from .engine import Asked, Call
 from .linear import LinearCall
+from .linear_directions import LinearDirections
+from .moving import derivative_of_gradient, derivative_of_loss
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def on_its_gpu(function: Function) -> Function:
+    """Have a function of a problem work on the GPU that this is on."""
+
+    @wraps(function)
+    def there(problem: Problem, *rest: Any) -> Any:
+        with memory.on_gpu(_placement(problem).gpu):
+            return function(problem, *rest)
+
+    return cast(Function, there)
+
+
+@on_its_gpu
 def loss(problem: Problem, mult: float, unit: bool) -> Any:
     """Return the loss."""
     where = _placement(problem)
@@ -37,6 +54,7 @@ def loss_and_vjp(
     return loss(problem, mult, unit), vjp
 
 
+@on_its_gpu
 def value_and_grad(
     problem: Problem,
     names: Sequence[str],
@@ -65,43 +83,90 @@ def value_and_grad(
     return _loss(where, value), Gradients(**given)
 
 
-def linear_loss(problem: Problem, projection: Projection, rows: int | None) -> Any:
+@on_its_gpu
+def linear_loss(problem: Problem, projection: Projection, chunking: Chunking) -> Any:
     """Return the linear loss."""
     where = _placement(problem)
-    call = LinearCall(problem, projection, where.stream, rows)
+    call = LinearCall(problem, projection, where.stream, *chunking)
     return _loss(where, call.evaluate(Asked())[0])
 
 
 def linear_loss_and_vjp(
-    problem: Problem, projection: Projection, rows: int | None, names: Sequence[str]
+    problem: Problem, projection: Projection, chunking: Chunking, names: Sequence[str]
 ) -> tuple[Any, Vjp]:
     """Return the linear loss and its ``vjp``."""
 
     def vjp(grad_output: ArrayLike | None = None) -> Gradients:
-        return linear_value_and_grad(problem, projection, rows, names, grad_output)[1]
+        return linear_value_and_grad(problem, projection, chunking, names, grad_output)[1]
 
-    return linear_loss(problem, projection, rows), vjp
+    return linear_loss(problem, projection, chunking), vjp
 
 
+@on_its_gpu
 def linear_value_and_grad(
     problem: Problem,
     projection: Projection,
-    rows: int | None,
+    chunking: Chunking,
     names: Sequence[str],
     grad_output: ArrayLike | None,
 ) -> tuple[Any, Gradients]:
     """Return the linear loss and the gradients."""
     where = _placement(problem)
     asked = Asked(names, _grad_output(problem, grad_output, where.stream))
-    loss, found = LinearCall(problem, projection, where.stream, rows).evaluate(asked)
+    loss, found = LinearCall(problem, projection, where.stream, *chunking).evaluate(asked)
     given = {name: where.give(gradient) for name, gradient in found.items()}
     return _loss(where, loss), Gradients(**given)
+
+
+@on_its_gpu
+def jvp(problem: Problem, direction: DeviceArray) -> tuple[Any, Any]:
+    """Return the loss and its derivative along a direction of the logits."""
+    where = _placement(problem)
+    call = Call(problem, where.stream)
+    loss, _ = call.evaluate(Asked())
+    along = _moving(problem, direction, call.constants)
+    return _loss(where, loss), _loss(where, derivative_of_loss(along, direction))
+
+
+@on_its_gpu
+def hvp(problem: Problem, direction: DeviceArray, grad_output: ArrayLike | None) -> Any:
+    """Return the derivative of the logits' gradient along a direction."""
+    where = _placement(problem)
+    asked = Asked(grad_output=_grad_output(problem, grad_output, where.stream))
+    return where.give(derivative_of_gradient(_moving(problem, direction), direction, asked))
+
+
+@on_its_gpu
+def linear_jvp(problem: Problem, projection: Projection, tangents: Tangents) -> tuple[Any, Any]:
+    """Return the linear loss and its derivative along a direction of the operands."""
+    where = _placement(problem)
+    found = LinearDirections(problem, projection, where.stream, tangents).losses()
+    loss, moved = (_loss(where, value) for value in found)
+    return loss, moved
+
+
+@on_its_gpu
+def linear_hvp(
+    problem: Problem, projection: Projection, tangents: Tangents, grad_output: ArrayLike | None
+) -> Gradients:
+    """Return the derivatives of the operands' gradients along a direction of the operands."""
+    where = _placement(problem)
+    asked = Asked(grad_output=_grad_output(problem, grad_output, where.stream))
+    found = LinearDirections(problem, projection, where.stream, tangents).products(asked)
+    return Gradients(**{name: where.give(gradient) for name, gradient in found.items()})
+
+
+def _moving(problem: Problem, direction: DeviceArray, constants: DeviceArray | None = None) -> Call:
+    """Return the call that works as widely as its direction asks for."""
+    where = _placement(problem)
+    wide = direction.dtype.itemsize == 8
+    return Call(problem, where.stream, constants=constants, wide=wide)
 
 
 def _loss(where: Placement, value: DeviceArray) -> Any:
     """Return a loss as the caller has arrays; a scalar of NumPy's is one."""
     found = where.give(value)
-    return found[()] if where.give is memory.to_host else found
+    return found[()] if where.on_host else found
 
 
 def _placement(problem: Problem) -> Placement:
@@ -125,7 +190,7 @@ def _grad_output(problem: Problem, given: Any, stream: Any) -> DeviceArray | flo
             f"{problem.loss_shape}"
         )
     if isinstance(array, DeviceArray):
-        return memory.on_stream(array, stream)
+        return on_the_gpu(_placement(problem), given, "grad_output")
     if array.ndim == 0 and problem.reduction != "none":
         return float(array)
     return memory.to_device(array.astype(np.float64), stream)
@@ -134,61 +199,28 @@ def _grad_output(problem: Problem, given: Any, stream: Any) -> DeviceArray | flo
 def _out(
     problem: Problem, out: Any, wanted: bool, grad_output: Any, stream: Any
 ) -> DeviceArray | None:
-    """Check the buffer of the logits' gradient."""
+    """Check the buffer of the logits' gradient; return it, or one on the GPU for NumPy's."""
     if out is None:
         return None
-    if not wanted:
-        raise ValueError("out: got an array, but the gradient of 'input' is not in wrt")
+    where = _placement(problem)
     logits: Any = problem.logits
     if not is_on_device(out):
-        return _host_out(problem, out, stream)
-    array = memory.on_stream(from_interface(out, "out"), stream)
-    dtype = native(problem.dtype)
-    if array.dtype != dtype:
-        raise TypeError(f"out: got dtype {array.dtype}, expected {dtype}")
-    if array.shape != problem.logits_shape:
-        raise ValueError(f"out: got shape {array.shape}, expected {problem.logits_shape}")
-    if array.read_only:
-        raise ValueError("out: got an array that is read-only")
-    if array.size and any(
-        step == 0 and extent > 1 for step, extent in zip(array.strides, array.shape, strict=True)
-    ):
-        raise ValueError(
-            f"out: got strides {array.strides}, expected every element in its own place"
-        )
+        if not where.on_host:
+            raise TypeError("out: is on the host, but the input is on a GPU")
+        check_host_buffer(out, problem, wanted)
+        input, *others = (held for held in where.held if isinstance(held, np.ndarray))
+        same = out.ctypes.data == input.ctypes.data and out.strides == input.strides
+        refuse_overlap(out, others if same else [input, *others], np.may_share_memory)
+        return memory.empty(problem.logits_shape, native(problem.dtype), stream)
+    array = on_the_gpu(where, out, "out")
+    check_buffer(array, problem, wanted, lambda: not array.read_only)
     whole = array.merged(logits.shape)
     same = whole is not None and array.pointer == logits.pointer and whole.strides == logits.strides
-    others: list[Any] = [problem.targets.original, problem.weight]
+    read: list[Any] = [problem.targets.original, problem.weight]
     if is_on_device(grad_output):
-        others.append(from_interface(grad_output, "grad_output"))
-    for other in others if same else [logits, *others]:
-        if other is not None and _overlap(array, other):
-            raise ValueError("out: overlaps an argument; only the input itself is allowed")
+        read.append(from_interface(grad_output, "grad_output"))
+    refuse_overlap(array, read if same else [logits, *read], _overlap)
     return array
-
-
-def _host_out(problem: Problem, out: Any, stream: Any) -> DeviceArray:
-    """Check NumPy's buffer of a call with NumPy's arrays, and return one on the GPU for it."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out: got {type(out).__name__}, expected an array or None")
-    if _placement(problem).give is not memory.to_host:
-        raise TypeError("out: is on the host, but the input is on a GPU")
-    if out.dtype != native(problem.dtype):
-        raise TypeError(f"out: got dtype {out.dtype}, expected {problem.dtype}")
-    if out.shape != problem.logits_shape:
-        raise ValueError(f"out: got shape {out.shape}, expected {problem.logits_shape}")
-    if not out.flags.writeable:
-        raise ValueError("out: got an array that is read-only")
-    if out.size and any(
-        step == 0 and extent > 1 for step, extent in zip(out.strides, out.shape, strict=True)
-    ):
-        raise ValueError(f"out: got strides {out.strides}, expected every element in its own place")
-    input, *others = (held for held in _placement(problem).held if isinstance(held, np.ndarray))
-    same = out.ctypes.data == input.ctypes.data and out.strides == input.strides
-    for other in others if same else [input, *others]:
-        if np.may_share_memory(out, other):
-            raise ValueError("out: overlaps an argument; only the input itself is allowed")
-    return memory.empty(problem.logits_shape, native(problem.dtype), stream)
 
 
 def _overlap(one: DeviceArray, other: DeviceArray) -> bool:

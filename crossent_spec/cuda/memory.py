@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import cuda
+from numba.cuda.core.errors import NumbaPerformanceWarning
 from numpy.typing import NDArray
 
 from ..device_array import DeviceArray
 from .rows import Place
-from .target import SIMULATED, WIDE
+from .target import SIMULATED, WIDE, kernel
 
 Array = NDArray[Any]
 
@@ -42,6 +46,77 @@ def require_device() -> None:
             f"cuda: the GPU has compute capability {capability[0]}.{capability[1]}, expected "
             f"{OLDEST[0]}.{OLDEST[1]} or newer"
         )
+    try:
+        _try_a_kernel()
+    except Exception as error:
+        raise RuntimeError(
+            f"cuda: looked for a driver and a toolkit that run kernels together; the driver is of "
+            f"CUDA {_driver_version()}, and a first kernel gave {type(error).__name__}: "
+            f"{_first_line(error)}.  An extra of numba-cuda that goes with the driver, such as "
+            "numba-cuda[cu12] or numba-cuda[cu13], brings the toolkit"
+        ) from error
+
+
+def _try_a_kernel() -> None:
+    """Compile and run the least of kernels: what is too old or missing shows nowhere earlier."""
+
+    @kernel(1)
+    def write_one(out: Any) -> None:
+        out[0] = 1
+
+    with warnings.catch_warnings():
+        # That a single block does not fill the GPU.
+        warnings.simplefilter("ignore", NumbaPerformanceWarning)
+        made = cuda.device_array(1, np.int32)
+        write_one[1, 1](made)
+        found = int(made.copy_to_host()[0])
+    if found != 1:
+        raise RuntimeError(f"it wrote {found}, expected 1")
+
+
+def _driver_version() -> str:
+    try:
+        from numba.cuda.cudadrv.driver import driver
+
+        return ".".join(map(str, driver.get_version()))
+    except Exception as error:
+        return f"unknown version ({_first_line(error)})"
+
+
+def current_gpu() -> int | None:
+    """Return the number of the GPU that this thread works on; ``None`` in the simulator."""
+    return None if SIMULATED else int(cuda.get_current_device().id)
+
+
+def gpu_of(array: DeviceArray, name: str) -> int | None:
+    """Return the number of the GPU that an argument's memory is on, ``None`` without elements.
+
+    Raises
+    ------
+    ValueError
+        Its interface names an address that is no GPU's.
+    """
+    if SIMULATED or not array.size:
+        return None
+    from numba.cuda.cudadrv.driver import CudaAPIError, binding, driver
+
+    attribute = binding.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    try:
+        return int(driver.cuPointerGetAttribute(attribute, binding.CUdeviceptr(array.pointer)))
+    except CudaAPIError as error:
+        raise ValueError(
+            f"{name}: got the address {array.pointer:#x}, which is no GPU's ({_first_line(error)})"
+        ) from error
+
+
+@contextmanager
+def on_gpu(number: int | None) -> Iterator[None]:
+    """Work on a GPU, whichever this thread worked on; ``None`` for that one."""
+    if SIMULATED or number is None or number == current_gpu():
+        yield
+        return
+    with cuda.gpus[number]:
+        yield
 
 
 def device_name() -> str:
@@ -75,6 +150,26 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any = 0) -> Devi
     )
 
 
+def clear(array: DeviceArray, stream: Any) -> None:
+    """Set the bytes of an array in C order to zero, which in every floating type is 0."""
+    size = array.size * array.dtype.itemsize
+    if not size:
+        return
+    if SIMULATED:
+        ctypes.memset(array.pointer, 0, size)
+        return
+    from numba.cuda.cudadrv.driver import device_memset
+
+    device_memset(_bytes(array), 0, size, stream=stream)
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any], stream: Any) -> DeviceArray:
+    """Return a new array of zeros, which do not come from the host."""
+    made = empty(shape, dtype, stream)
+    clear(made, stream)
+    return made
+
+
 def to_device(array: Array, stream: Any = 0) -> DeviceArray:
     """Copy a NumPy array to the GPU."""
     require_device()
@@ -91,17 +186,18 @@ def to_device(array: Array, stream: Any = 0) -> DeviceArray:
 def to_host(array: DeviceArray, stream: Any = None) -> Array:
     """Copy an array from the GPU, after what its stream has been given to do."""
     require_device()
-    if array.size == 0:
-        return np.empty(array.shape, array.dtype)
-    whole = array
-    if not is_contiguous(array):
-        from .copying import contiguous_copy
-
-        whole = contiguous_copy(array, stream_of(array) if stream is None else stream)
     made = np.empty(array.shape, array.dtype)
-    on = stream_of(array) if stream is None else stream
-    _bytes(whole).copy_to_host(made.reshape(-1).view(np.uint8), stream=on)
-    synchronize(on)
+    if array.size == 0:
+        return made
+    with on_gpu(gpu_of(array, "array")):
+        on = stream_of(array) if stream is None else stream
+        whole = array
+        if not is_contiguous(array):
+            from .copying import contiguous_copy
+
+            whole = contiguous_copy(array, on)
+        _bytes(whole).copy_to_host(made.reshape(-1).view(np.uint8), stream=on)
+        synchronize(on)
     return made
 
 
@@ -134,6 +230,10 @@ def stream_from(given: Any) -> Any:
         if given == 2:
             return cuda.per_thread_default_stream()
         return cuda.external_stream(given)
+    protocol = getattr(given, "__cuda_stream__", None)
+    if protocol is not None and not hasattr(given, "synchronize"):
+        # cuda.core's, and whatever else has NVIDIA's protocol: its version and the number.
+        return stream_from(int(protocol()[1]))
     for attribute in ("ptr", "cuda_stream"):
         if isinstance(getattr(given, attribute, None), int):
             return stream_from(getattr(given, attribute))

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
+from .fetching import bounds, numbers, shares_of
 from .groups import group, larger
-from .target import device_function, exp, kernel, load, load_wide, log1p, single, store, store_wide
+from .target import device_function, exp, kernel, load, log1p, single, store, store_wide
 
 
 class Plan(NamedTuple):
@@ -129,75 +130,13 @@ def rows(plan: Plan) -> Any:
     sharing = holding if probabilities else 1
     # Written to an array in C order, of no other size than the probabilities.
     wide_of_q = vector_target > 1 and whole and not plan.spatial
-    # Accesses of single elements: with them alone do classes lie apart.
     single_ones, apart = vector == 1 or not whole, vector == 1
     least, zero, one = real(-np.inf), real(0), real(1)
     largest, total = group(threads, real)
 
-    @device_function
-    def within(c: Any, classes: Any) -> Any:
-        """Whether the sample has all of the access from class ``c`` on; if whole, any of it."""
-        return c < classes if whole else c >= 0 and c + vector <= classes
-
-    @device_function
-    def is_class(c: Any, classes: Any) -> Any:
-        """Whether the sample has the class."""
-        return c < classes if whole else c >= 0 and c < classes
-
-    @device_function
-    def fetch(
-        x: Any, begin: Any, step: Any, first: Any, classes: Any, mult: Any, held: Any
-    ) -> None:
-        """Hold a thread's logits from class ``first`` on, in steps of all threads' accesses."""
-        for j in range(chunks):
-            c = np.int32(first + j * threads * vector)
-            if vector > 1 and within(c, classes):
-                load_wide(x, begin + c, held, j * vector)
-                if scaled:
-                    for k in range(vector):
-                        held[j * vector + k] *= mult
-            else:
-                for k in range(vector):
-                    value = least
-                    if single_ones and is_class(c + k, classes):
-                        value = real(load(x, begin + (c + k) * (step if apart else 1)))
-                        if scaled:
-                            value *= mult
-                    held[j * vector + k] = value
-
-    @device_function
-    def share(q: Any, q_at: Any, q_step: Any, w: Any, c: Any, sharp: Any, uniform: Any) -> Any:
-        """a_c, of class indices without the target's own part."""
-        part = uniform
-        if probabilities:
-            part = sharp * real(load(q, q_at + c * q_step))
-            if smooth:
-                part += uniform
-        return part * real(load(w, c)) if weighted else part
-
-    @device_function
-    def fetch_shares(
-        q: Any, q_at: Any, q_step: Any, w: Any, sharp: Any, uniform: Any,
-        first: Any, classes: Any, shares: Any,
-    ) -> None:  # fmt: skip
-        """Hold a_c of a thread's classes, 0 outside the sample."""
-        for j in range(chunks):
-            c = np.int32(first + j * threads * vector)
-            if vector_target > 1 and within(c, classes):
-                load_wide(q, q_at + c, shares, j * vector)
-                for k in range(vector):
-                    part = sharp * shares[j * vector + k]
-                    if smooth:
-                        part += uniform
-                    if weighted:
-                        part *= real(load(w, c + k))
-                    shares[j * vector + k] = part
-            else:
-                for k in range(vector):
-                    part = zero
-                    if (vector_target == 1 or not whole) and is_class(c + k, classes):
-                        part = share(q, q_at, q_step, w, c + k, sharp, uniform)
-                    shares[j * vector + k] = part
+    within, is_class = bounds(vector, whole)
+    fetch = numbers(plan, chunks, vector > 1, scaled, float("-inf"))
+    share, fetch_shares = shares_of(plan, chunks)
 
     @kernel(plan.block, 1 if plan.wide and not resident else 0)
     def sample_rows(

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from numba import config
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
-if SIMULATED:
-    from .simulated import (
-        WARP,
-        WIDE,
-        device_function,
-        exp,
-        kernel,
-        load,
-        load_wide,
-        log1p,
-        over_lanes,
-        single,
-        store,
-        store_wide,
-    )  # fmt: skip
-else:
-    from .instructions import (
-        WARP,
-        WIDE,
-        device_function,
-        exp,
-        kernel,
-        load,
-        load_wide,
-        log1p,
-        over_lanes,
-        single,
-        store,
-        store_wide,
-    )  # fmt: skip
+# The other of the two cannot even be imported.
+_chosen: Any = import_module(".simulated" if SIMULATED else ".instructions", __package__)
 
-__all__ = [
-    "SIMULATED",
-    "WARP",
-    "WIDE",
-    "device_function",
-    "exp",
-    "kernel",
-    "load",
-    "load_wide",
-    "log1p",
-    "over_lanes",
-    "single",
-    "store",
-    "store_wide",
-]  # fmt: skip
+WARP: int = _chosen.WARP
+WIDE: int = _chosen.WIDE
+device_function = _chosen.device_function
+exp = _chosen.exp
+kernel = _chosen.kernel
+load = _chosen.load
+load_wide = _chosen.load_wide
+log1p = _chosen.log1p
+over_lanes = _chosen.over_lanes
+single = _chosen.single
+store = _chosen.store
+store_wide = _chosen.store_wide

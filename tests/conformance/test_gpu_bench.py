@@ -102,3 +102,15 @@ def test_without_a_gpu_it_is_refused():
     assert done.returncode == 2
     (line,) = [text for text in done.stderr.splitlines() if text]
     assert line.startswith("Error: --cuda: looked for an NVIDIA GPU with its driver (libcuda)")
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_without_cupy_the_linear_loss_is_left_out_and_named(small, monkeypatch):
+    monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == "cupy" else name)
+    some, missing = gpu.workloads(small)
+    assert {workload.kind for workload in some} == {INDEX, PROBABILITIES, SMOOTHING}
+    assert missing == ["cupy, for the linear loss"]
+    monkeypatch.setattr(gpu, "find_spec", lambda name: name)
+    every, missing = gpu.workloads(small)
+    assert LINEAR in {workload.kind for workload in every}
+    assert missing == []

@@ -30,7 +30,7 @@ else:
     from conformance.bench import gpu, measuring, reference, report
     from conformance.bench.contestant import GRADIENT, LOSS
     from conformance.bench.peers import OURS, OURS_OUT
-    from conformance.bench.workloads import INDEX, PROBABILITIES, SMOOTHING, Workload
+    from conformance.bench.workloads import INDEX, LINEAR, PROBABILITIES, SMOOTHING, Workload
     from conformance.gpu import traffic
     from crossent_spec.cuda import simulated
     from crossent_spec.cuda.memory import memory_of, to_device
@@ -93,7 +93,8 @@ else:
 
     def fake_clock(contestant, calls):
         contestant.call()
-        return {gpu.COPY: 1.0, OURS: 3.0, OURS_OUT: 2.0}[contestant.name] * (1 + calls / 1e9)
+        seconds = {gpu.COPY: 1.0, OURS: 3.0, OURS_OUT: 2.0, gpu.PRODUCTS: 2.0}
+        return seconds[contestant.name] * (1 + calls / 1e9)
 
     @pytest.mark.parametrize(
         "workload",
@@ -119,6 +120,29 @@ else:
             (GRADIENT, OURS_OUT, 2, ()),
             (GRADIENT, OURS, 3, ()),
         ]
+
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_the_benchmark_times_the_linear_loss(dtype, monkeypatch):
+        # As where torch is not installed: its products need a GPU.
+        monkeypatch.setattr(gpu, "find_spec", lambda name: None if name == "torch" else name)
+        workload = Workload(LINEAR, (6, 4, 10), dtype)
+        inputs = workload.inputs()
+        wanted = reference.expected(workload, inputs)
+        made = gpu.contestants(workload, inputs, [])
+        timings = measuring.measure(workload, made, wanted, 2, clock=fake_clock)
+        assert [timing.failure for timing in timings] == ["", ""]
+        rows = report.rows(workload, timings, {}, with_goals=False)
+        assert [(row.task, row.contestant, round(row.ratio, 6)) for row in rows] == [
+            (GRADIENT, gpu.PRODUCTS, 1),
+            (GRADIENT, OURS, 1.5),
+        ]
+        base = made[0]
+        result = base.call()
+        memory_of(result).copy_to_device(np.full(result.size, np.nan, np.float32))
+        assert base.values(result) == "the products are wrong"
+
+    def test_the_simulator_can_do_every_workload():
+        assert gpu.workloads(small=True) == (gpu.SMALL_WORKLOADS, [])
 
     def test_the_base_copies_as_many_bytes_as_must_be_moved():
         for kind, of_loss, of_gradient in ((INDEX, 96, 192), (PROBABILITIES, 192, 288)):

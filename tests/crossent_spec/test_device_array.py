@@ -132,12 +132,15 @@ def test_a_call_runs_where_all_its_arrays_are(arguments, error, words):
         crossent_spec.cross_entropy(**call)
 
 
-def test_derivatives_along_a_direction_are_refused_by_name():
+def test_a_direction_is_where_the_input_is():
     x, y = np.zeros((2, 3)), np.array([0, 1])
-    with pytest.raises(TypeError, match="tangent: is on a GPU"):
+    with pytest.raises(TypeError, match="tangent: is on a GPU, but input is on the host"):
         crossent_spec.cross_entropy_jvp(x, y, fake())
     with pytest.raises(TypeError, match="input: is on a GPU; copy it to the host"):
-        crossent_spec.cross_entropy_hvp(fake(), fake(typestr="<i8", shape=(2,)), x)
+        crossent_spec.cross_entropy_hvp(fake(), fake(typestr="<i8", shape=(2,)), x, backend="cpu")
+    along = crossent_spec.Gradients(linear_weight=fake())
+    with pytest.raises(TypeError, match=r"tangents\.linear_weight: is on a GPU, but input is"):
+        crossent_spec.linear_cross_entropy_jvp(x, np.zeros((2, 3)), y, along)
 
 
 NO_GPU = """

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import crossent_spec
-from crossent_spec.cuda import memory
+from crossent_spec.cuda import linear, memory
 from crossent_spec.device_array import DeviceArray
+from tests.crossent_spec.linear_calls import Call
 
 generator = np.random.default_rng(3)
 X = generator.normal(size=(6, 3)).astype(np.float32)
@@ -35,6 +36,30 @@ def test_chunks_agree_with_the_whole(rows, reduction):
         scale = np.abs(expected[name]).max()
         np.testing.assert_allclose(found[name], expected[name], atol=12 * 2**-24 * scale, rtol=0)
     np.testing.assert_array_equal(found["input"][Y == -100], 0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("accumulated", [None, "float32", "same"])
+@pytest.mark.parametrize("widened", [linear.WIDENED, 100])
+def test_chunks_add_up_in_the_dtype_that_is_asked_for(monkeypatch, dtype, accumulated, widened):
+    monkeypatch.setattr(linear, "WIDENED", widened)
+    call = Call("plain", dtype)
+    kinds = []
+    sums = linear.LinearCall._add_weight_gradient
+
+    def noted(self, logits, features, gradient):
+        kinds.append(gradient.dtype)
+        sums(self, logits, features, gradient)
+
+    monkeypatch.setattr(linear.LinearCall, "_add_weight_gradient", noted)
+    asked = dtype if accumulated == "same" else accumulated
+    options = crossent_spec.LinearCrossEntropyOptions(batch_chunk_size=4, acc_dtype=asked)
+    _, found = call.value_and_grad(options=options, backend="cuda")
+    assert [kind.name for kind in kinds] == 4 * [dtype if accumulated == "same" else "float32"]
+    value, allowed = call.exact(chunks=4 * (accumulated == "same"))["linear_weight"]
+    off = np.abs(found.linear_weight.astype(float).reshape(value.shape) - value)
+    assert found.linear_weight.dtype == call.weight.dtype
+    assert (off <= allowed + 2.0**-24).all()
 
 
 def test_an_ignored_sample_may_hold_anything():
