@@ -156,6 +156,7 @@ def test_parts_and_shapes_are_views():
     assert wide == (4, 6)
     assert {type(extent) for extent in wide} == {int}
     assert array.reshape(6, 4).shape == (6, 4)
+    assert array.reshape(1, 24).strides == (8, 8)
     assert array.reshape(-1).strides == (8,)
 
 
