@@ -309,3 +309,24 @@ def test_layouts_hold_the_values_and_guard_what_is_beside_them(kind, shape):
     assert view.flags.writeable == (kind != "readonly")
     if kind in ("strided", "offset") and view.size and view.ndim:
         assert np.isnan(base).sum() == base.size - view.size > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "strides"),
+    [
+        ("c", (96, 32, 8)),
+        ("readonly", (96, 32, 8)),
+        ("offset", (96, 32, 8)),
+        ("transposed", (8, 16, 48)),
+        ("strided", (192, 64, 16)),
+        ("reversed", (96, 32, -8)),
+        ("broadcast", (0, 32, 8)),
+    ],
+)
+def test_a_layout_is_what_its_name_says(kind, strides):
+    values = layout.repeat_first(streams.uniform("layout", (2, 3, 4)), kind)
+    base, view = layout.place(values, kind, np.nan)
+    assert view.strides == strides
+    before = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    assert before == {"offset": 24, "reversed": 24}.get(kind, 0)
+    assert base.size == {"strided": 48, "offset": 32, "broadcast": 12}.get(kind, 24)

@@ -34,6 +34,11 @@ WIDE = np.ones((4, 5, 2))
          "linear_weight: got shape (0, 2) with no classes, expected at least one"),
         ({"input": np.ones((3, 5))}, ValueError,
          "input: got 5 features (shape (3, 5)), linear_weight of shape (4, 2) has in_features = 2"),
+        ({"input": np.ones(5), "target": np.array(1)}, ValueError,
+         "input: got 5 features (shape (5,)), linear_weight of shape (4, 2) has in_features = 2"),
+        ({"input": np.ones((3, 5)), "linear_weight": WIDE}, ValueError,
+         "input: got 5 features (shape (3, 5)), linear_weight of shape (4, 5, 2) has "
+         "in_features = 2"),
         ({"input": F[0], "linear_weight": WIDE, "target": np.array([1] * 5)}, ValueError,
          "input: got shape (2,); linear_weight of shape (4, 5, 2) defines a K-dimensional loss, "
          "which needs batched input (N, 2)"),
@@ -101,3 +106,17 @@ def test_what_is_left_out_is_what_the_page_says():
     wanted = cs.cross_entropy(F @ W.T, Y, weight=weight, label_smoothing=0.25)
     got = cs.linear_cross_entropy(F, W, Y, weight=weight, label_smoothing=0.25)
     np.testing.assert_allclose(got, wanted, rtol=1e-14)
+
+
+def test_every_argument_counts():
+    bias, target = np.array([0.5, -1.0, 2.0, 0.0]), np.array([2, 1, 3])
+    got = cs.linear_cross_entropy(F, W, target, linear_bias=bias, ignore_index=1)
+    wanted = cs.cross_entropy(F @ W.T + bias, target, ignore_index=1)
+    np.testing.assert_allclose(got, wanted, rtol=1e-14)
+    wide = np.stack([W, 2 * W], axis=1)
+    losses = cs.linear_cross_entropy(F, wide, np.stack([Y, target], axis=1), reduction="none")
+    columns = [
+        cs.cross_entropy(F @ W.T, Y, reduction="none"),
+        cs.cross_entropy(2 * F @ W.T, target, reduction="none"),
+    ]
+    np.testing.assert_allclose(losses, np.stack(columns, axis=1), rtol=1e-14)
