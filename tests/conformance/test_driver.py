@@ -216,6 +216,27 @@ def test_what_follows_a_reply_is_told_before_the_next_request(worker):
     assert worker.after_reply() is None
 
 
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_lines_that_follow_a_reply_are_a_crash(count):
+    code = (
+        "import sys, time\n"
+        "sys.stdin.readline()\n"
+        'print(\'{"protocol": 1, "systems": []}\', flush=True)\n'
+        "sys.stdin.readline()\n"
+        'print(\'{"case": "the case"}\')\n'
+        f"for _ in range({count}): print('one more', flush=True)\n"
+        "time.sleep(3600)\n"
+    )
+    worker = Worker(Program("talks", (sys.executable, "-c", code)))
+    worker.start()
+    assert ask(worker) == {"case": "the case"}
+    wait_until(lambda: not worker._process.lines.empty())
+    assert worker.after_reply() == WorkerFailure(
+        "crash", "another line followed the reply: 'one more'"
+    )
+    assert not worker.running
+
+
 def test_a_reply_may_be_as_long_as_what_was_asked_for(worker, monkeypatch):
     monkeypatch.setattr(driver, "_REPLY_LIMIT", 4096)
     base = np.zeros(1, "f8")
@@ -223,7 +244,9 @@ def test_a_reply_may_be_as_long_as_what_was_asked_for(worker, monkeypatch):
     reply = ask(worker, arrays={"x": array})
     assert protocol.decode(reply["steps"][1]["arrays"]["input"]).data.shape == (300, 500)
     monkeypatch.setattr(driver, "_ELEMENT_LIMIT", 4)
-    assert "the reply is too long" in ask(worker, arrays={"x": array}).detail
+    failure = ask(worker, arrays={"x": array})
+    assert failure.kind == "crash"
+    assert "the reply is too long" in failure.detail
 
 
 @pytest.mark.parametrize("kind", ["adapter", "command"])
