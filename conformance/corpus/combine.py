@@ -25,7 +25,6 @@ INVALID_INDEX = (
     "target-too-large",
     "target-negative",
     "target-float",
-    "reduction-name",
 )
 INVALID_SMOOTHING = ("smoothing-negative", "smoothing-above-one", "smoothing-nan")
 INVALID_WEIGHT = ("weight-short", "weight-long", "weight-2d", "weight-scalar")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,6 +204,18 @@ def test_stderr_is_kept_to_its_end():
     assert "exited with status 4" in str(caught.value)
     assert str(caught.value).endswith("xend")
     assert len(str(caught.value)) < 9000
+
+
+def test_the_last_words_are_lines_without_the_list_of_modules():
+    code = "import sys; sys.stderr.write('one\\nExtension modules: a, b\\ntwo\\n'); sys.exit(4)"
+    with pytest.raises(Unavailable) as caught:
+        Worker(Program("x", (sys.executable, "-c", code))).start()
+    assert str(caught.value).endswith("; stderr ends:\none\ntwo")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says whom it takes first")
+def test_where_memory_runs_out_the_framework_goes_first(worker):
+    assert Path(f"/proc/{worker._process.pid}/oom_score_adj").read_text() == "1000\n"
 
 
 def test_what_follows_a_reply_is_told_before_the_next_request(worker):
