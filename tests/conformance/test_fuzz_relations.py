@@ -9,6 +9,7 @@ from conformance.case import Case
 from conformance.driver import WorkerFailure
 from conformance.fuzz import metamorphic
 from conformance.fuzz.relation import SpecificationError
+from conformance.protocol import Array, decode, encode
 from conformance.strength import catalogue
 from conformance.strength.adapter import Adapter
 from crossent_spec import formulas
@@ -201,3 +202,38 @@ def test_a_crash_in_a_relation_is_told():
         "permute", case, lambda _: lambda: WorkerFailure("crash", "signal 6")
     )
     assert (result.verdict, result.message) == ("crash", "signal 6")
+
+
+def test_the_worst_element_of_a_broken_relation_is_told_with_its_place():
+    reference = Adapter(catalogue.find("reference"))
+    answers = []
+
+    def ask(message):
+        answer = worker.answer(reference, message)
+        if answers:
+            loss = decode(answer["steps"][0]["arrays"]["loss"])
+            data = np.array(loss.data)
+            data[1, 2] += 0.5
+            data[0, 1] += 0.25
+            answer["steps"][0]["arrays"]["loss"] = encode(Array(data, loss.dtype))
+        answers.append(answer)
+        return lambda: answer
+
+    case = Case.parse("unit/index/2x5x3/f64/none,grad=mixed,mult=0.5")
+    result = metamorphic.examine("shift", case, ask)
+    assert len(answers) == 2
+    assert (result.case, result.clauses, result.verdict) == (f"shift:{case.id}", (), "fail")
+    assert result.message == (
+        "shift: loss is 1.51289991 at [1, 2], and by the relation 2.01289991 ± 1.03e-14"
+    )
+    loss, gradient = result.outputs
+    assert (loss.name, loss.ok, f"shift: loss {loss.detail}") == ("loss", False, result.message)
+    assert loss.bound_fraction > 1e13
+    assert (gradient.ok, gradient.detail, gradient.bound_fraction) == (True, "", 0.0)
+
+
+def test_what_a_framework_does_not_do_is_unsupported_in_a_relation():
+    steps = [{"outcome": "unsupported", "reason": "not here"}]
+    case = Case.parse("ce/index/3x5/f32/mean")
+    result = metamorphic.examine("shift", case, lambda _: lambda: {"steps": steps})
+    assert (result.verdict, result.message, result.clauses) == ("unsupported", "not here", ())
