@@ -237,3 +237,58 @@ def test_what_a_framework_does_not_do_is_unsupported_in_a_relation():
     case = Case.parse("ce/index/3x5/f32/mean")
     result = metamorphic.examine("shift", case, lambda _: lambda: {"steps": steps})
     assert (result.verdict, result.message, result.clauses) == ("unsupported", "not here", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "start"),
+    [
+        ("shift", "linear/index/3x4-5/f32/mean", "linear/index/3x4-5/f32/mean,bias=yes"),
+        ("shift", "ce/index/3x5/f32/mean,grad=skip,script=twice", "ce/index/3x5/f32/mean"),
+        ("permute", "ce/index/3x5/f32/mean,logits=neginf", "ce/index/3x5/f32/mean"),
+        ("permute", "ce/index/3x5/f32/mean,layout=offset,grad=skip",
+         "ce/index/3x5/f32/mean,layout=offset"),
+        ("absent", "ce/prob/1x5/f32/mean,probs=sparse", "ce/index/2x5/f32/mean"),
+        ("absent", "linear/index/4-5/f32/mean", "linear/index/2x4-5/f32/mean"),
+        ("absent", "ce/index/5/f32/mean", "ce/index/2x5/f32/mean"),
+        ("scale-weight", "ce/index/4x5/f32/mean", "ce/index/4x5/f32/mean,weight=mixed"),
+        ("scale-weight", "ce/index/4x5/f32/sum,weight=tiny", "ce/index/4x5/f32/sum,weight=tiny"),
+        ("one-hot", "ce/prob/4x5/f32/mean,ignore_index=3,probs=onehot", "ce/index/4x5/f32/mean"),
+        ("one-hot", "ce/index/4x5/f32/mean,ignore_index=3,ignored=some", "ce/index/4x5/f32/mean"),
+        ("smooth", "ce/index/4x5/f32/mean,smoothing=0.5,ignored=some", "ce/index/4x5/f32/mean"),
+        ("flatten", "ce/index/4x5/f32/mean", "ce/index/2x3x2/f32/mean"),
+        ("flatten", "ce/index/4x5x2/f32/mean", "ce/index/4x5x2/f32/mean"),
+        ("split", "ce/index/1x5/f32/none", "ce/index/2x5/f32/none,grad=mixed"),
+        ("split", "ce/index/7/f32/mean", "ce/index/2x7/f32/mean"),
+    ],
+)  # fmt: skip
+def test_a_relation_starts_from_the_nearest_case_that_it_can(name, given, start):
+    found = metamorphic.start(name, Case.parse(given))
+    assert found.id == start
+    assert metamorphic.start(name, found) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ce/index/3x5/f32/mean,script=twice",
+        "ce/index/0x5/f32/sum",
+        "ce/index/3x5/f32/mean,grad=skip",
+        "ce/index/3x5/f32/mean,layout=broadcast",
+        "unit/index/3x5/f32/mean,ignored=some",
+    ],
+)
+def test_from_other_cases_no_relation_starts(text):
+    assert metamorphic.prepared("permute", Case.parse(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("systems", "missing"),
+    [
+        (["ce"], {"project", "identity"}),
+        (["linear"], {"flatten", "project"}),
+        (["ce", "linear"], set()),
+        (["unit"], {"scale-weight", "smooth", "project", "identity"}),
+    ],
+)
+def test_relations_are_those_of_the_systems_that_there_are(systems, missing):
+    assert set(metamorphic.RELATIONS) - set(metamorphic.applicable(systems)) == missing

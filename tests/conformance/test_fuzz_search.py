@@ -257,12 +257,12 @@ def test_what_is_remembered_lies_in_the_users_cache(monkeypatch, tmp_path):
 
 def test_a_damaged_store_is_still_read(tmp_path):
     store = Store(tmp_path, "torch")
-    store.add("longer")
+    store.add("a longer")
     store.add("id")
     for file in tmp_path.rglob("*"):
-        if file.is_file() and file.read_bytes() == b"longer":
-            file.write_bytes(b"long\xffr")
-    assert store.ids() == ["id", "long\ufffdr"]
+        if file.is_file() and file.read_bytes() == b"a longer":
+            file.write_bytes(b"a long\xffr")
+    assert store.ids() == ["id", "a long\ufffdr"]
     assert Store(tmp_path, "jax").ids() == []
 
 
