@@ -85,7 +85,9 @@ def test_relations_hold_on_the_formulas_and_on_the_embedded_implementation(name,
     result = examine(name, text, embedded.Adapter())
     assert result is not None, "the relation says nothing here"
     assert result.verdict == "pass", result.message
-    assert {output.name for output in result.outputs} >= {"loss", "input"}
+    names = {output.name for output in result.outputs}
+    assert {"loss", "input"} <= names
+    assert names <= {"loss", "input", "target", "weight", "linear_weight", "linear_bias"}
     assert result.case == f"{name}:{Case.parse(text).id}"
 
 
@@ -194,6 +196,10 @@ def test_a_relation_is_silent_where_it_has_nothing_to_say():
     assert examine("permute", "ce/index/3x5/f32/mean,logits=nan", adapter) is None
     assert examine("permute", "ce/index/3x5/f32/mean,ignored=all", adapter) is None
     assert examine("shift", "linear/index/3x4-5/f32/mean", adapter) is None
+    assert examine("smooth", "ce/index/3x5/f32/mean,smoothing=0.1", adapter) is None
+    assert examine("smooth", "ce/index/4x5/f32/mean,ignored=some", adapter) is None
+    assert examine("split", "ce/index/1x5/f32/mean", adapter) is None
+    assert examine("split", "ce/index/5/f32/mean", adapter) is None
 
 
 def test_a_crash_in_a_relation_is_told():
@@ -244,6 +250,7 @@ def test_what_a_framework_does_not_do_is_unsupported_in_a_relation():
     [
         ("shift", "linear/index/3x4-5/f32/mean", "linear/index/3x4-5/f32/mean,bias=yes"),
         ("shift", "ce/index/3x5/f32/mean,grad=skip,script=twice", "ce/index/3x5/f32/mean"),
+        ("shift", "ce/index/3x5/f32/none,grad=skip", "ce/index/3x5/f32/none,grad=mixed"),
         ("permute", "ce/index/3x5/f32/mean,logits=neginf", "ce/index/3x5/f32/mean"),
         ("permute", "ce/index/3x5/f32/mean,layout=offset,grad=skip",
          "ce/index/3x5/f32/mean,layout=offset"),
