@@ -251,6 +251,8 @@ def test_what_a_framework_does_not_do_is_unsupported_in_a_relation():
         ("shift", "linear/index/3x4-5/f32/mean", "linear/index/3x4-5/f32/mean,bias=yes"),
         ("shift", "ce/index/3x5/f32/mean,grad=skip,script=twice", "ce/index/3x5/f32/mean"),
         ("shift", "ce/index/3x5/f32/none,grad=skip", "ce/index/3x5/f32/none,grad=mixed"),
+        ("shift", "oneflow/prob/3x3/f32/sum,probs=page", "oneflow/prob/3x3/f32/sum"),
+        ("shift", "oneflow/prob/3x3/f32/sum,probs=sparse", "oneflow/prob/3x3/f32/sum,probs=sparse"),
         ("permute", "ce/index/3x5/f32/mean,logits=neginf", "ce/index/3x5/f32/mean"),
         ("permute", "ce/index/3x5/f32/mean,layout=offset,grad=skip",
          "ce/index/3x5/f32/mean,layout=offset"),
@@ -288,12 +290,18 @@ def test_from_other_cases_no_relation_starts(text):
     assert metamorphic.prepared("permute", Case.parse(text)) is None
 
 
+def test_of_the_unit_scaled_losses_only_the_mean_of_ignored_samples_is_left_out():
+    for text in ("unit/index/3x5/f32/sum,ignored=some", "unit/index/3x5/f32/mean"):
+        assert metamorphic.prepared("permute", Case.parse(text)) is not None
+
+
 @pytest.mark.parametrize(
     ("systems", "missing"),
     [
         (["ce"], {"project", "identity"}),
         (["linear"], {"flatten", "project"}),
         (["ce", "linear"], set()),
+        (["oneflow"], {"project", "identity"}),
         (["unit"], {"scale-weight", "smooth", "project", "identity"}),
     ],
 )
