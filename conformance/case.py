@@ -13,6 +13,7 @@ dash separates it from the shape ``C x out_features`` that the projection produc
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -213,6 +214,13 @@ class Case:
             value = getattr(self, name)
             if value not in allowed and not (name == "options" and _SIZED.fullmatch(value)):
                 raise ValueError(f"case {name}: got {value!r}, allowed are {', '.join(allowed)}")
+        if self.smoothing is not None and not 0 <= self.smoothing <= 1:
+            raise ValueError(
+                f"case smoothing: got {self.smoothing}, documented are 0 to 1; calls that must be "
+                "refused have the field bad"
+            )
+        if self.mult is not None and not math.isfinite(self.mult):
+            raise ValueError(f"case mult: got {self.mult}, expected a finite number")
         if self.system == "linear":
             documented = len(self.shape) == 2 or (len(self.shape) == 1 and len(self.classes) == 1)
             if not self.classes or (self.bad == "no" and not documented):

@@ -266,8 +266,6 @@ class Worker:
         """Say why there will be no more lines."""
         process = self._process
         assert process is not None
-        if line.end == "flood":
-            return self._fail("crash", "the process floods stdout, which is the protocol's")
         if line.end == "long":
             return self._fail(
                 "crash", f"the reply is too long: over {len(line.text):,} bytes, and no end"

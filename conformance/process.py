@@ -28,7 +28,7 @@ class Line:
 
     arrived: float
     text: bytes = b""
-    end: Literal["", "closed", "flood", "long"] = ""
+    end: Literal["", "closed", "long"] = ""
 
 
 class Process:
@@ -133,7 +133,7 @@ class Process:
 
     def _read(self, pipe: IO[bytes]) -> None:
         size = 0
-        end: Literal["closed", "flood", "long"] = "closed"
+        end: Literal["closed", "long"] = "closed"
         with contextlib.suppress(OSError), pipe:
             while chunk := os.read(pipe.fileno(), 1 << 20):
                 *complete, rest = chunk.split(b"\n")
@@ -142,9 +142,12 @@ class Process:
                     self._parts, size = [], 0
                 self._parts.append(rest)
                 size += len(rest)
-                # One reply is under way at most, so anything that piles up breaks the protocol.
-                if size > self._limit or self.lines.qsize() > 16:
-                    end = "long" if size > self._limit else "flood"
+                if size > self._limit:
+                    end = "long"
+                    break
+                # One reply is under way at most: the second line that piles up breaks the
+                # protocol, and whoever reads it asks for no more.
+                if self.lines.qsize() > 16:
                     break
         self.lines.put(Line(time.monotonic(), b"".join(self._parts), end))
 

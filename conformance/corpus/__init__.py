@@ -37,7 +37,7 @@ def corpus(quick: bool = False) -> list[Case]:
     ----------
     quick
         Only about a tenth of them: what shows every clause and every value of every field in
-        each system, the sizes where loops change, and most pairs of field values.
+        each system, the sizes where loops change, and nearly half of the pairs of values.
     """
     if not quick:
         return list(_full())

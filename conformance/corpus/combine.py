@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from ..case import Case
@@ -24,7 +25,6 @@ INVALID_INDEX = (
     "target-too-large",
     "target-negative",
     "target-float",
-    "reduction-name",
 )
 INVALID_SMOOTHING = ("smoothing-negative", "smoothing-above-one", "smoothing-nan")
 INVALID_WEIGHT = ("weight-short", "weight-long", "weight-2d", "weight-scalar")
@@ -60,9 +60,21 @@ def mend(case: Case) -> Case:
 def rotate(cases: Iterable[Case], **fields: tuple[Any, ...]) -> Iterator[Case]:
     """Give the cases, one after the other, the next value of each field."""
     for number, case in enumerate(cases):
-        # Different strides, so that fields of equal length do not move in step.
         changes = {
-            name: values[(number * (2 * step + 1) // (step + 1)) % len(values)]
+            name: values[_turn(number, step, len(values))]
             for step, (name, values) in enumerate(fields.items())
         }
         yield mend(dataclasses.replace(case, **changes))
+
+
+@cache
+def _turn(number: int, step: int, length: int) -> int:
+    """Return which of a field's values is next; every one comes.
+
+    Fields go at different paces, so that those of equal length do not move in step.
+    """
+    turns = [at * (2 * step + 1) // (step + 1) % length for at in range(length * (step + 1))]
+    if set(turns) == set(range(length)):
+        return turns[number % len(turns)]
+    # This pace would leave values out.
+    return (number + number // length) % length

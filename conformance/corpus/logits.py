@@ -98,17 +98,18 @@ def sizes(system: str, full: bool) -> Iterator[Case]:
         )  # fmt: skip
     else:
         yield from product(system=[system], shape=[(2, 32000)], reduction=["sum"], logits=["edge"])
-    for count in BATCH_SIZES if full else BATCH_SIZES[::4]:
+    counts = BATCH_SIZES if full else BATCH_SIZES[::4]
+    for count in counts:
         some = product(
             system=[system], target=TARGETS, shape=[(count, 3)], reduction=["mean", "sum"],
             logits=["tail"],
         )  # fmt: skip
         yield from rotate(some, weight=("absent", "mixed"), dtype=("f32", "f32", "f64"))
-        yield from rotate(
-            product(system=[system], shape=[(count, 2)], reduction=["none"]),
-            dtype=("f32", "f16"),
-            ignored=("nowhere", "some", "last"),
-        )
+    yield from rotate(
+        product(system=[system], shape=[(count, 2) for count in counts], reduction=["none"]),
+        dtype=("f32", "f16"),
+        ignored=("nowhere", "some", "first"),
+    )
 
 
 def shapes(system: str, full: bool) -> Iterator[Case]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.case import SYSTEMS, Case
-from conformance.corpus.combine import mend
+from conformance.corpus.combine import FINITE_EXTREMES, mend
 from conformance.request import build
 from conformance.result import Result
 from conformance.runner import Ask
@@ -19,17 +19,16 @@ from . import derivations, relation
 from .relation import Derive
 
 #: Logits of the one-reading, finite kind.
-FINITE = ("normal", "wide", "offset", "equal", "zeros", "denormal", "tiny", "ascending", "first",
-          "last", "edge", "peak", "target", "against", "tail")  # fmt: skip
+FINITE = ("normal", *FINITE_EXTREMES)
 
 
 def base(case: Case) -> Case:
-    """Return the nearest case from which relations can start."""
+    """Return the nearest case from which relations can start, once it is mended."""
     changes: dict[str, Any] = {"bad": "no", "script": "once", "target_dtype": "auto"}
     if case.logits not in FINITE:
         changes["logits"] = "normal"
     if case.grad == "skip":
-        changes["grad"] = "default" if case.effective_reduction != "none" else "mixed"
+        changes["grad"] = "default"
     for name in ("layout", "target_layout", "weight_layout", "grad_layout"):
         if getattr(case, name) == "broadcast":
             changes[name] = "c"

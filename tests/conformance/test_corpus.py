@@ -1,6 +1,8 @@
 """The corpus: identity, coverage and reproducibility of its cases."""
 
+import dataclasses
 import hashlib
+import itertools
 import json
 from collections import Counter
 
@@ -34,6 +36,26 @@ def test_the_corpus_is_about_as_large_as_promised():
     assert 4000 <= len(CASES) <= 6000
     assert 9 * len(QUICK) <= len(CASES)
     assert set(QUICK) <= set(CASES)
+
+
+#: How many cases each system has, and the SHA-256 of their ids, one a line, in their order.
+CASES_OF = {
+    "ce": (2670, "e9cbdf531b842d1e"),
+    "linear": (1198, "59355c504fcbfe09"),
+    "oneflow": (896, "cba8eacf8693a9c5"),
+    "unit": (791, "de8d1edb22d283e5"),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_cases_change_only_knowingly(system):
+    """Files of expected failures and stored results name cases: a new corpus is a new release.
+
+    Whoever changes the corpus puts here what this test then finds.
+    """
+    ids = [case.id for case in CASES if case.system == system]
+    digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    assert (len(ids), digest[:16]) == CASES_OF[system]
 
 
 @pytest.mark.parametrize("cases", [CASES, QUICK], ids=["full", "quick"])
@@ -112,6 +134,23 @@ def test_every_combination_is_a_case_and_rotating_fields_go_their_own_ways():
     assert [case.dtype for case in turned] == ["f32", "f16", "f16", "f32", "f32", "f16"]
 
 
+@pytest.mark.parametrize("length", range(1, 8))
+def test_a_rotating_field_comes_to_all_its_values_wherever_it_stands(length):
+    fields = {
+        "ignore_index": range(7),
+        "seed": range(7),
+        "mult": [float(number) for number in range(7)],
+        "smoothing": [number / 8 for number in range(7)],
+        "layout": VOCABULARY["layout"],
+        "target_layout": VOCABULARY["layout"],
+        "grad": VOCABULARY["grad"],
+    }
+    fields = {name: tuple(values)[:length] for name, values in fields.items()}
+    turned = list(rotate([Case(reduction="sum")] * 60, **fields))
+    for name, values in fields.items():
+        assert {getattr(case, name) for case in turned} == set(values), name
+
+
 def test_the_rarest_statement_of_a_case_comes_first():
     counts = Counter((case.system, name) for case in CASES for name in clauses_of(case))
     for case in CASES[::50]:
@@ -119,6 +158,18 @@ def test_the_rarest_statement_of_a_case_comes_first():
         assert sorted(found) == sorted(clauses_of(case))
         numbers = [counts[case.system, name] for name in found]
         assert numbers == sorted(numbers), case.id
+
+
+def pairs(case):
+    """Pairs of the values that a case gives to its fields; of shapes, how many axes."""
+    values = {
+        field.name: getattr(case, field.name)
+        for field in dataclasses.fields(case)
+        if field.name not in ("shape", "classes", "seed")
+        and getattr(case, field.name) != field.default
+    }
+    values["axes"] = min(len(case.logits_shape), 3)
+    return {(case.system, *pair) for pair in itertools.combinations(sorted(values.items()), 2)}
 
 
 def test_the_quick_part_shows_every_value_and_is_soon_done():
@@ -155,6 +206,8 @@ def test_the_quick_part_shows_every_value_and_is_soon_done():
         for cases in ([c for c in given if c.bad == "no"] for given in (QUICK, CASES))
     ]
     assert shown[0] == shown[1]
+    seen, possible = (set().union(*map(pairs, cases)) for cases in (QUICK, CASES))
+    assert len(seen) > 0.43 * len(possible)
     large = [case for case in QUICK if np.prod(case.logits_shape) > QUICK_ELEMENTS]
     assert len(large) < len(QUICK) / 4
 
@@ -178,11 +231,21 @@ def test_the_quick_part_shows_every_value_and_is_soon_done():
         "ce/index/99999999999x9/f32/mean",
         "ce/index/4x10/f32/mean,weight=chunk7",
         "linear/index/4x3-5/f32/mean,options=chunk0",
+        "ce/index/4x10/f32/mean,smoothing=1.1",
+        "ce/index/4x10/f32/mean,smoothing=-0.1",
+        "ce/index/4x10/f32/mean,smoothing=nan",
+        "unit/index/4x10/f32/mean,mult=inf",
+        "unit/index/4x10/f32/mean,mult=nan",
     ],
 )
 def test_a_wrong_id_is_refused_with_the_reason(text):
     with pytest.raises(ValueError, match="^case "):
         Case.parse(text)
+
+
+def test_the_ends_of_what_is_documented_have_ids():
+    for text in ("smoothing=0.0", "smoothing=1.0", "mult=0.0", "mult=-1e+300"):
+        assert Case.parse(f"unit/index/4x10/f32/mean,{text}").id.endswith(text)
 
 
 def test_a_plain_case_and_a_chunk_of_any_size_have_ids():
@@ -263,3 +326,24 @@ def test_layouts_hold_the_values_and_guard_what_is_beside_them(kind, shape):
     assert view.flags.writeable == (kind != "readonly")
     if kind in ("strided", "offset") and view.size and view.ndim:
         assert np.isnan(base).sum() == base.size - view.size > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "strides"),
+    [
+        ("c", (96, 32, 8)),
+        ("readonly", (96, 32, 8)),
+        ("offset", (96, 32, 8)),
+        ("transposed", (8, 16, 48)),
+        ("strided", (192, 64, 16)),
+        ("reversed", (96, 32, -8)),
+        ("broadcast", (0, 32, 8)),
+    ],
+)
+def test_a_layout_is_what_its_name_says(kind, strides):
+    values = layout.repeat_first(streams.uniform("layout", (2, 3, 4)), kind)
+    base, view = layout.place(values, kind, np.nan)
+    assert view.strides == strides
+    before = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    assert before == {"offset": 24, "reversed": 24}.get(kind, 0)
+    assert base.size == {"strided": 48, "offset": 32, "broadcast": 12}.get(kind, 24)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,6 +206,18 @@ def test_stderr_is_kept_to_its_end():
     assert len(str(caught.value)) < 9000
 
 
+def test_the_last_words_are_lines_without_the_list_of_modules():
+    code = "import sys; sys.stderr.write('one\\nExtension modules: a, b\\ntwo\\n'); sys.exit(4)"
+    with pytest.raises(Unavailable) as caught:
+        Worker(Program("x", (sys.executable, "-c", code))).start()
+    assert str(caught.value).endswith("; stderr ends:\none\ntwo")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says whom it takes first")
+def test_where_memory_runs_out_the_framework_goes_first(worker):
+    assert Path(f"/proc/{worker._process.pid}/oom_score_adj").read_text() == "1000\n"
+
+
 def test_what_follows_a_reply_is_told_before_the_next_request(worker):
     assert_alive(worker)
     assert worker.after_reply() is None
@@ -216,6 +229,27 @@ def test_what_follows_a_reply_is_told_before_the_next_request(worker):
     assert worker.after_reply() is None
 
 
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_lines_that_follow_a_reply_are_a_crash(count):
+    code = (
+        "import sys, time\n"
+        "sys.stdin.readline()\n"
+        'print(\'{"protocol": 1, "systems": []}\', flush=True)\n'
+        "sys.stdin.readline()\n"
+        'print(\'{"case": "the case"}\')\n'
+        f"for _ in range({count}): print('one more', flush=True)\n"
+        "time.sleep(3600)\n"
+    )
+    worker = Worker(Program("talks", (sys.executable, "-c", code)))
+    worker.start()
+    assert ask(worker) == {"case": "the case"}
+    wait_until(lambda: not worker._process.lines.empty())
+    assert worker.after_reply() == WorkerFailure(
+        "crash", "another line followed the reply: 'one more'"
+    )
+    assert not worker.running
+
+
 def test_a_reply_may_be_as_long_as_what_was_asked_for(worker, monkeypatch):
     monkeypatch.setattr(driver, "_REPLY_LIMIT", 4096)
     base = np.zeros(1, "f8")
@@ -223,7 +257,9 @@ def test_a_reply_may_be_as_long_as_what_was_asked_for(worker, monkeypatch):
     reply = ask(worker, arrays={"x": array})
     assert protocol.decode(reply["steps"][1]["arrays"]["input"]).data.shape == (300, 500)
     monkeypatch.setattr(driver, "_ELEMENT_LIMIT", 4)
-    assert "the reply is too long" in ask(worker, arrays={"x": array}).detail
+    failure = ask(worker, arrays={"x": array})
+    assert failure.kind == "crash"
+    assert "the reply is too long" in failure.detail
 
 
 @pytest.mark.parametrize("kind", ["adapter", "command"])

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from conformance.files import leftovers, write_whole
 from conformance.golden.write import replace_files
 
@@ -23,6 +25,24 @@ def test_a_file_is_replaced_with_its_mode_and_through_a_link(tmp_path):
     assert (file.read_text(), link.is_symlink()) == ("new\n", True)
     assert file.stat().st_mode & 0o777 == 0o640
     assert sorted(tmp_path.iterdir()) == [file, link]
+
+
+@pytest.mark.parametrize("content", ["\n a\tX", "\n a\tX\n", "\n a\tX\n\n\n"])
+def test_a_file_ends_in_one_newline_and_keeps_all_else(tmp_path, content):
+    write_whole(tmp_path / "file", content)
+    assert (tmp_path / "file").read_text() == "\n a\tX\n"
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(pipe, "new")
+        assert os.read(reader, 100) == b"new\n"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_half_a_surrogate_pair_is_written_as_json_spells_it(tmp_path):

@@ -9,6 +9,7 @@ from conformance.case import Case
 from conformance.driver import WorkerFailure
 from conformance.fuzz import metamorphic
 from conformance.fuzz.relation import SpecificationError
+from conformance.protocol import Array, decode, encode
 from conformance.strength import catalogue
 from conformance.strength.adapter import Adapter
 from crossent_spec import formulas
@@ -84,7 +85,9 @@ def test_relations_hold_on_the_formulas_and_on_the_embedded_implementation(name,
     result = examine(name, text, embedded.Adapter())
     assert result is not None, "the relation says nothing here"
     assert result.verdict == "pass", result.message
-    assert {output.name for output in result.outputs} >= {"loss", "input"}
+    names = {output.name for output in result.outputs}
+    assert {"loss", "input"} <= names
+    assert all(names), "an equation without a name"
     assert result.case == f"{name}:{Case.parse(text).id}"
 
 
@@ -193,6 +196,10 @@ def test_a_relation_is_silent_where_it_has_nothing_to_say():
     assert examine("permute", "ce/index/3x5/f32/mean,logits=nan", adapter) is None
     assert examine("permute", "ce/index/3x5/f32/mean,ignored=all", adapter) is None
     assert examine("shift", "linear/index/3x4-5/f32/mean", adapter) is None
+    assert examine("smooth", "ce/index/3x5/f32/mean,smoothing=0.1", adapter) is None
+    assert examine("smooth", "ce/index/4x5/f32/mean,ignored=some", adapter) is None
+    assert examine("split", "ce/index/1x5/f32/mean", adapter) is None
+    assert examine("split", "ce/index/5/f32/mean", adapter) is None
 
 
 def test_a_crash_in_a_relation_is_told():
@@ -201,3 +208,102 @@ def test_a_crash_in_a_relation_is_told():
         "permute", case, lambda _: lambda: WorkerFailure("crash", "signal 6")
     )
     assert (result.verdict, result.message) == ("crash", "signal 6")
+
+
+def test_the_worst_element_of_a_broken_relation_is_told_with_its_place():
+    reference = Adapter(catalogue.find("reference"))
+    answers = []
+
+    def ask(message):
+        answer = worker.answer(reference, message)
+        if answers:
+            loss = decode(answer["steps"][0]["arrays"]["loss"])
+            data = np.array(loss.data)
+            data[1, 2] += 0.5
+            data[0, 1] += 0.25
+            answer["steps"][0]["arrays"]["loss"] = encode(Array(data, loss.dtype))
+        answers.append(answer)
+        return lambda: answer
+
+    case = Case.parse("unit/index/2x5x3/f64/none,grad=mixed,mult=0.5")
+    result = metamorphic.examine("shift", case, ask)
+    assert len(answers) == 2
+    assert (result.case, result.clauses, result.verdict) == (f"shift:{case.id}", (), "fail")
+    assert result.message == (
+        "shift: loss is 1.51289991 at [1, 2], and by the relation 2.01289991 ± 1.03e-14"
+    )
+    loss, gradient = result.outputs
+    assert (loss.name, loss.ok, f"shift: loss {loss.detail}") == ("loss", False, result.message)
+    assert loss.bound_fraction > 1e13
+    assert (gradient.ok, gradient.detail, gradient.bound_fraction) == (True, "", 0.0)
+
+
+def test_what_a_framework_does_not_do_is_unsupported_in_a_relation():
+    steps = [{"outcome": "unsupported", "reason": "not here"}]
+    case = Case.parse("ce/index/3x5/f32/mean")
+    result = metamorphic.examine("shift", case, lambda _: lambda: {"steps": steps})
+    assert (result.verdict, result.message, result.clauses) == ("unsupported", "not here", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "start"),
+    [
+        ("shift", "linear/index/3x4-5/f32/mean", "linear/index/3x4-5/f32/mean,bias=yes"),
+        ("shift", "ce/index/3x5/f32/mean,grad=skip,script=twice", "ce/index/3x5/f32/mean"),
+        ("shift", "ce/index/3x5/f32/none,grad=skip", "ce/index/3x5/f32/none,grad=mixed"),
+        ("shift", "oneflow/prob/3x3/f32/sum,probs=page", "oneflow/prob/3x3/f32/sum"),
+        ("shift", "oneflow/prob/3x3/f32/sum,probs=sparse", "oneflow/prob/3x3/f32/sum,probs=sparse"),
+        ("permute", "ce/index/3x5/f32/mean,logits=neginf", "ce/index/3x5/f32/mean"),
+        ("permute", "ce/index/3x5/f32/mean,layout=offset,grad=skip",
+         "ce/index/3x5/f32/mean,layout=offset"),
+        ("absent", "ce/prob/1x5/f32/mean,probs=sparse", "ce/index/2x5/f32/mean"),
+        ("absent", "linear/index/4-5/f32/mean", "linear/index/2x4-5/f32/mean"),
+        ("absent", "ce/index/5/f32/mean", "ce/index/2x5/f32/mean"),
+        ("scale-weight", "ce/index/4x5/f32/mean", "ce/index/4x5/f32/mean,weight=mixed"),
+        ("scale-weight", "ce/index/4x5/f32/sum,weight=tiny", "ce/index/4x5/f32/sum,weight=tiny"),
+        ("one-hot", "ce/prob/4x5/f32/mean,ignore_index=3,probs=onehot", "ce/index/4x5/f32/mean"),
+        ("one-hot", "ce/index/4x5/f32/mean,ignore_index=3,ignored=some", "ce/index/4x5/f32/mean"),
+        ("smooth", "ce/index/4x5/f32/mean,smoothing=0.5,ignored=some", "ce/index/4x5/f32/mean"),
+        ("flatten", "ce/index/4x5/f32/mean", "ce/index/2x3x2/f32/mean"),
+        ("flatten", "ce/index/4x5x2/f32/mean", "ce/index/4x5x2/f32/mean"),
+        ("split", "ce/index/1x5/f32/none", "ce/index/2x5/f32/none,grad=mixed"),
+        ("split", "ce/index/7/f32/mean", "ce/index/2x7/f32/mean"),
+    ],
+)  # fmt: skip
+def test_a_relation_starts_from_the_nearest_case_that_it_can(name, given, start):
+    found = metamorphic.start(name, Case.parse(given))
+    assert found.id == start
+    assert metamorphic.start(name, found) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ce/index/3x5/f32/mean,script=twice",
+        "ce/index/0x5/f32/sum",
+        "ce/index/3x5/f32/mean,grad=skip",
+        "ce/index/3x5/f32/mean,layout=broadcast",
+        "unit/index/3x5/f32/mean,ignored=some",
+    ],
+)
+def test_from_other_cases_no_relation_starts(text):
+    assert metamorphic.prepared("permute", Case.parse(text)) is None
+
+
+def test_of_the_unit_scaled_losses_only_the_mean_of_ignored_samples_is_left_out():
+    for text in ("unit/index/3x5/f32/sum,ignored=some", "unit/index/3x5/f32/mean"):
+        assert metamorphic.prepared("permute", Case.parse(text)) is not None
+
+
+@pytest.mark.parametrize(
+    ("systems", "missing"),
+    [
+        (["ce"], {"project", "identity"}),
+        (["linear"], {"flatten", "project"}),
+        (["ce", "linear"], set()),
+        (["oneflow"], {"project", "identity"}),
+        (["unit"], {"scale-weight", "smooth", "project", "identity"}),
+    ],
+)
+def test_relations_are_those_of_the_systems_that_there_are(systems, missing):
+    assert set(metamorphic.RELATIONS) - set(metamorphic.applicable(systems)) == missing

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conformance import adapters
 from conformance.case import SYSTEMS, Case
 from conformance.clauses import clauses_of
-from conformance.driver import Unavailable
+from conformance.driver import Program, Unavailable
 from conformance.fuzz import referee, search, strategies
 from conformance.fuzz.example import Example, parse
 from conformance.fuzz.referee import Referee, SuiteFailedError
 from conformance.fuzz.search import Search, explains, symptom, wanted
-from conformance.fuzz.store import Store
+from conformance.fuzz.store import Store, default_folder
 from conformance.request import build
 from conformance.result import Result
 from tests.conformance import fakes
@@ -236,3 +237,40 @@ def test_sizes_of_chunks_are_free():
     assert build(case).arguments["options"] == {"chunking_method": "aspect_ratio:9"}
     with pytest.raises(ValueError, match="options"):
         Case.parse("linear/index/4x8-10/f32/sum,options=chunk0")
+
+
+def test_an_example_has_the_id_from_which_it_is_read():
+    case = Case.parse("ce/index/4x10/f32/mean,weight=mixed")
+    assert Example(case).id == case.id
+    assert parse(case.id) == Example(case)
+    assert Example(case, "permute").id == f"permute:{case.id}"
+    assert parse(f" permute:{case.id}\n") == Example(case, "permute")
+
+
+def test_what_is_remembered_lies_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "crossent-spec" / "fuzz"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_folder() == tmp_path / ".cache" / "crossent-spec" / "fuzz"
+
+
+def test_a_damaged_store_is_still_read(tmp_path):
+    store = Store(tmp_path, "torch")
+    store.add("a longer")
+    store.add("id")
+    for file in tmp_path.rglob("*"):
+        if file.is_file() and file.read_bytes() == b"a longer":
+            file.write_bytes(b"a long\xffr")
+    assert store.ids() == ["id", "a long\ufffdr"]
+    assert Store(tmp_path, "jax").ids() == []
+
+
+def test_a_relation_is_judged_and_timed():
+    program = Program.of_adapter("embedded", adapters.find("embedded"))
+    with Referee(program, 60.0) as judge:
+        result = judge(Example(Case.parse("ce/index/3x5/f32/mean"), "permute"))
+        assert judge(Example(Case.parse("ce/prob/3x5/f32/mean"), "one-hot")) is None
+    assert result is not None
+    assert (result.case, result.verdict) == ("permute:ce/index/3x5/f32/mean", "pass")
+    assert 0 < result.seconds < 60

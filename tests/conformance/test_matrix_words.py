@@ -4,9 +4,11 @@ import io
 import re
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from conformance.matrix import columns, table
+from conformance.result import Run
 from tests.conformance.test_matrix import matrix_of, run_of, some
 from tests.conformance.test_report import result
 
@@ -100,3 +102,54 @@ MARKDOWN = [
     "",
     "**gone** cannot be run: No module \\| named \\<gone\\>",
 ]
+
+
+def test_a_run_without_results_has_one_column_that_says_so():
+    run = Run("torch", {"torch": "2.13.0"}, [])
+    assert columns.of_run(run, "file.json") == [
+        columns.Column(
+            "torch",
+            versions={"torch": "2.13.0"},
+            problem="the run has no results",
+            note="file.json",
+        )
+    ]
+    (column,) = columns.of_run(run)
+    assert (column.system, column.note, column.title) == ("", "", "torch 2.13.0")
+    other = columns.Column("gone")
+    assert (other.problem, other.complete, other.title, other.total.state) == (
+        "", True, "gone", "unsupported",
+    )  # fmt: skip
+
+
+def test_failing_cases_know_their_kind():
+    results = [
+        result("fail", "loss is 2", reduction="mean", weight="mixed"),
+        result(seed=1),
+        result("crash", "gone", seed=2),
+        result("fail", "loss is 2", reduction="mean", weight="mixed", seed=3),
+    ]
+    kinds = columns.Column("torch", "ce", results=results).kinds
+    assert list(kinds) == [results[0].case, results[3].case, results[2].case]
+    first, second, third = kinds.values()
+    assert first == second
+    assert [(kind.number, kind.verdict) for kind in (first, third)] == [(0, "fail"), (1, "crash")]
+    assert first.clause in results[0].clauses
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file or directory"),
+        (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (b"[]", "is no result file, which `crossent run --json` writes"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path, content, words):
+    path = tmp_path / "result.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(columns.BadResultFile) as caught:
+        columns.read(path)
+    assert str(caught.value) == f"{path}: {words}"

@@ -12,6 +12,7 @@ import pytest
 from conformance import runner
 from conformance.case import Case
 from conformance.driver import Program, Unavailable
+from conformance.interrupt import Stop
 from conformance.runner import HarnessError, NothingToRunError
 from tests.conformance import fakes
 
@@ -95,6 +96,33 @@ def test_a_defect_of_the_suite_names_the_case_and_keeps_the_results():
 def test_a_lane_that_dies_is_a_defect_of_the_suite():
     with pytest.raises(HarnessError, match=r"a lane died in .*exit code 7"):
         run([Case()], examine=fakes.die, jobs=1)
+
+
+def test_the_callers_own_wish_to_stop_is_heard():
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        result = run([fakes.case("nothing")], stop=stop, jobs=1)
+        assert stop.connection.poll()
+    assert (result.results, result.complete) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("processors", "jobs", "lanes"), [(3, None, 3), (None, None, 1), (2, 9, 4)]
+)
+def test_there_is_one_lane_a_processor_and_none_without_a_case(
+    monkeypatch, processors, jobs, lanes
+):
+    made = []
+
+    class Counted(runner._Lane):
+        def __init__(self, *arguments):
+            made.append(self)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(runner, "_Lane", Counted)
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert run([Case(shape=(n, 4)) for n in range(1, 5)], jobs=jobs).complete
+    assert len(made) == lanes
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):

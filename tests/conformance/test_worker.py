@@ -144,7 +144,7 @@ def test_an_adapter_named_like_its_framework_imports_the_framework(tmp_path):
         ("sys.stdout.write('{\"half')", "its last line breaks off: '{\"half'"),
         ("pass", "exited with status 0"),
         ("os.close(1); time.sleep(3600)", "closed its stdout"),
-        ("[print('x' * 1000) for _ in range(100)]; time.sleep(3600)", "not the reply|floods"),
+        ("[print('x' * 1000) for _ in range(100)]; time.sleep(3600)", "not the reply"),
         ("time.sleep(3600)", "no reply within 0.5 s"),
     ],
 )

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crossent_spec
-from crossent_spec.device_array import DeviceArray, from_interface, is_on_device, merged_strides
+from crossent_spec.device_array import (
+    DeviceArray,
+    as_given,
+    from_interface,
+    is_on_device,
+    merged_strides,
+)
 
 
 def fake(**about):
@@ -52,6 +58,7 @@ def test_another_shape_needs_a_copy_just_where_numpy_says_so(array, data):
         assert found is None
         return
     assert found is not None
+    assert {type(stride) for stride in found} == {int}
     # Strides of axes of one element may be anything.
     assert all(
         one == other
@@ -77,6 +84,39 @@ def test_what_an_array_tells_others_is_what_it_was_told():
     assert array.dtype == ml_dtypes.bfloat16
     told = array.__cuda_array_interface__
     assert {name: told[name] for name in about} == about
+
+
+def test_an_array_made_here_tells_all_of_itself():
+    array = DeviceArray(None, 4096, (2, 3), np.dtype(np.float32), stream=5)
+    assert array.__cuda_array_interface__ == {
+        "shape": (2, 3), "typestr": "<f4", "data": (4096, False), "strides": (12, 4),
+        "version": 3, "stream": 5,
+    }  # fmt: skip
+    assert (array.ndim, array.size, array.read_only, array.source) == (2, 6, False, None)
+    assert repr(array) == "DeviceArray(shape=(2, 3), dtype=float32)"
+    locked = DeviceArray(None, 4096, (2, 3), np.dtype(np.float32), read_only=True, stream=5)
+    for view in (locked.part(0, 1), locked.reshape(6)):
+        assert (view.read_only, view.stream, view.owner) == (True, 5, locked)
+
+
+def test_both_names_of_two_bytes_are_bfloat16():
+    for typestr in ("<V2", "|V2"):
+        assert from_interface(fake(typestr=typestr), "input").dtype == ml_dtypes.bfloat16
+
+
+def test_an_argument_is_taken_as_the_array_that_it_is():
+    assert as_given(fake(), "tangent").pointer == 4096
+    np.testing.assert_array_equal(as_given([1.0, 2.0], "tangent"), np.array([1.0, 2.0]))
+    with pytest.raises(TypeError, match="^tangent: got a masked array"):
+        as_given(fake(mask=fake()), "tangent")
+
+
+@pytest.mark.parametrize("wanted", [(0, 3), (3, 0), (0,), (2, 0, 5)])
+def test_nothing_has_any_shape_that_holds_nothing(wanted):
+    array = np.zeros((0, 3), np.float32)
+    found = merged_strides(array.shape, (-24, 8), wanted, 4)
+    assert found is not None
+    assert len(found) == len(wanted)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +152,11 @@ def test_parts_and_shapes_are_views():
     array = DeviceArray(None, 4096, (4, 3, 2), np.dtype(np.float64))
     part = array.part(1, 3)
     assert (part.pointer, part.shape, part.strides) == (4096 + 48, (2, 3, 2), (48, 16, 8))
-    assert array.reshape(4, -1).shape == (4, 6)
+    wide = array.reshape(4, -1).shape
+    assert wide == (4, 6)
+    assert {type(extent) for extent in wide} == {int}
+    assert array.reshape(6, 4).shape == (6, 4)
+    assert array.reshape(1, 24).strides == (8, 8)
     assert array.reshape(-1).strides == (8,)
 
 
