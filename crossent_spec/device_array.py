@@ -162,7 +162,14 @@ def from_interface(value: Any, name: str) -> DeviceArray:
 
 def as_given(value: Any, name: str) -> Any:
     """Return an argument as NumPy's array, or as a :class:`DeviceArray` if it is on a GPU."""
-    return from_interface(value, name) if is_on_device(value) else np.asarray(value)
+    if is_on_device(value):
+        return from_interface(value, name)
+    if np.ma.is_masked(value):
+        raise TypeError(
+            f"{name}: got a masked array, of which the mask would be lost; fill it, and mark "
+            "samples to leave out by ignore_index"
+        )
+    return np.asarray(value)
 
 
 def _dtype(typestr: str, name: str) -> np.dtype[Any]:

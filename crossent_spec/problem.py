@@ -199,6 +199,8 @@ def check_target(
     class indices and have that shape without the class axis.
     """
     array = cast(Array, as_given(target, "target"))
+    if array.shape == (0,) and isinstance(target, list | tuple):
+        array = array.astype(np.int64)  # of an empty list NumPy makes floats
     ignore_index = check_integer(ignore_index, "ignore_index")
     if is_floating(array.dtype):
         if array.shape != logits_shape:

@@ -170,6 +170,15 @@ def test_out_is_checked():
             cs.cross_entropy_value_and_grad(x, y, out=out)
     with pytest.raises(ValueError, match="^out: overlaps"):
         cs.cross_entropy_value_and_grad(big[:4], y, out=big[1:])
+    shared = np.lib.stride_tricks.as_strided(np.zeros(9, np.float32), (4, 6), (4, 4))
+    with pytest.raises(ValueError, match="^out: .*every element in its own place"):
+        cs.cross_entropy_value_and_grad(x, y, out=shared)
+    beside = np.zeros((4, 12), np.float32)
+    beside[:, :6] = x
+    grads = cs.cross_entropy_value_and_grad(beside[:, :6], y, out=beside[:, 6:])[1]
+    np.testing.assert_array_equal(beside[:, 6:], cs.cross_entropy_value_and_grad(x, y)[1].input)
+    assert grads.input is not None
+    np.testing.assert_array_equal(beside[:, :6], x)
     with pytest.raises(ValueError, match="^out: .* not in wrt"):
         cs.cross_entropy_value_and_grad(
             x, y, np.ones(6, np.float32), wrt="weight", out=np.empty_like(x)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from flint import arb, ctx
 
 import crossent_spec as cs
 from tests.crossent_spec.exact import DTYPES, exactly, problem, ulps
@@ -88,3 +89,57 @@ def test_a_probability_too_little_for_float32_counts_beside_a_huge_gradient(layo
     assert abs(exact).min() > 1e-9
     assert ulps(got[:4], exact, low, np.float32).max() <= 2
     np.testing.assert_array_equal(got, np.resize(got[:4], x.shape))
+
+
+@pytest.mark.parametrize("classes", [63, 300, 4095, 20_001])
+@pytest.mark.parametrize("shape", [(1,), (64,)])
+def test_rounding_errors_that_all_have_one_sign_do_not_add_up(classes, shape):
+    """Of equal logits in float64, whose sums err the same way at each step."""
+    ctx.prec = 200
+    x = np.full((1, classes, *shape), -25.3)
+    x[:, 0] = 0
+    y = np.zeros((1, *shape), np.int64)
+    exact = (1 + (classes - 1) * (arb(-25.3)).exp()).log()
+    got = cs.cross_entropy(x, y, reduction="none")
+    assert abs(float(arb(float(got.flat[0])) - exact)) <= 4 * np.spacing(float(exact))
+    q = np.full(x.shape, 1 / classes)
+    exact = arb(1 / classes) * classes * arb(classes).log()
+    got = cs.cross_entropy(np.zeros(x.shape), q, reduction="none")
+    assert abs(float(arb(float(got.flat[0])) - exact)) <= 4 * np.spacing(float(exact))
+
+
+@pytest.mark.parametrize("name", ["f4", "f8"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [10, 300, 20_001])
+def test_the_gradient_of_a_target_far_from_the_peak_does_not_cancel(name, layout, classes):
+    """Of weights that differ as much as the dtype has it, smoothed."""
+    dtype = DTYPES[name]
+    x = np.zeros((20, classes), dtype)
+    x[:, 0] = -600
+    w = np.full(classes, 1e30, dtype)
+    w[0] = 1
+    for smoothing in (0.1, 1.0):
+        got = cs.cross_entropy_value_and_grad(
+            np.asarray(x, order=layout), np.zeros(20, int), w, reduction="sum",
+            label_smoothing=smoothing,
+        )[1].input  # fmt: skip
+        expected = -(1 - smoothing + smoothing / classes)
+        np.testing.assert_allclose(got[:, 0], expected, rtol=2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(3, 4), (3, 40), (3, 4100), (3, 4, 20)])
+def test_an_infinite_weight_makes_an_infinite_loss_even_at_the_peak(name, shape):
+    x = np.zeros(shape, DTYPES[name])
+    x[:, 1] = 2
+    y = np.ones((3, *shape[2:]), int)
+    w = np.ones(shape[1], DTYPES[name])
+    w[1] = np.inf
+    assert np.isposinf(cs.cross_entropy(x, y, w, reduction="none")).all()
+
+
+def test_a_mean_that_float64_has_although_it_has_not_the_sum():
+    x = np.array([[1.5e308, 0.0]] * 3)
+    assert cs.cross_entropy(x, [1, 1, 1]) == 1.5e308
+    assert cs.cross_entropy(x, np.array([[0.0, 1.0]] * 3)) == 1.5e308
+    assert cs.cross_entropy(x, [1, 1, 1], reduction="sum") == np.inf

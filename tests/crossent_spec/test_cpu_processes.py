@@ -78,6 +78,28 @@ def test_a_forked_child_after_use():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_another_thread_compiles():
+    code = (
+        "import os, signal, threading, time, warnings; warnings.simplefilter('ignore')\n"
+        "from numba.core.compiler_lock import global_compiler_lock\n"
+        "import crossent_spec.cpu.engine\n"
+        "held = threading.Event()\n"
+        "def compile():\n"
+        "    with global_compiler_lock:\n"
+        "        held.set()\n"
+        "        time.sleep(0.5)\n"
+        "threading.Thread(target=compile).start()\n"
+        "held.wait()\n"
+        "pid = os.fork()\n"
+        "signal.alarm(20)\n"
+        "with global_compiler_lock: pass\n"
+        "if pid == 0: os._exit(0)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 @pytest.mark.parametrize("home", ["writable", "missing"])
 def test_a_package_directory_that_cannot_be_written(tmp_path, home):
     package = Path(cs.__file__).parent

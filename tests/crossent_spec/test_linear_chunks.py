@@ -134,6 +134,19 @@ def test_any_layout_of_the_operands_gives_the_same(layout, dtype):
     check(call, *call.value_and_grad(), ["input", "linear_weight"])
 
 
+def test_operands_that_are_not_aligned():
+    memory = np.arange(4 * 6 * 3, dtype=np.uint8).tobytes() + b"0"
+    features = np.frombuffer(memory, np.float32, 18, offset=1).reshape(6, 3)
+    assert not features.flags.aligned
+    matrix, target = np.ones((4, 3), np.float32), np.arange(6) % 4
+    expected = cs.linear_cross_entropy(features.copy(), matrix, target)
+    assert cs.linear_cross_entropy(features, matrix, target) == expected
+    moved = cs.Gradients(input=features)
+    along = cs.linear_cross_entropy_jvp(features, matrix, target, moved)
+    aligned = cs.Gradients(input=features.copy())
+    assert along == cs.linear_cross_entropy_jvp(features.copy(), matrix, target, aligned)
+
+
 def test_operands_of_several_dtypes_are_computed_in_the_widest():
     call = Call("bias", "float64")
     call.input = call.input.astype(np.float32)
