@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import click
 
 from conformance.files import write_whole
 from conformance.options import file_to_write
-from conformance.terminal import Refused, progress_bar, refuse_missing_folders
+from conformance.terminal import INTERRUPTED, Refused, progress_bar, refuse_missing_folders
 
 #: Formats of the plot, by the suffix of its file.
 FORMATS = (".png", ".svg", ".pdf")
@@ -62,7 +63,8 @@ def bench(
 
     All contestants of a workload take turns in one process, after their results were checked
     against the formulas; every ratio is the median of its rounds.  The exit code is 1 if a result
-    is wrong or a contestant fails; targets that are missed do not change it.
+    is wrong or a contestant fails; targets that are missed do not change it.  Ctrl-C shows, and
+    writes, the workloads that are done.
     """
     from conformance import report as terminal_report
     from conformance.bench import machine, report, workloads
@@ -95,13 +97,16 @@ def bench(
     if absent:
         out.print(f"not installed: {', '.join(absent)}")
     found: list[report.Row] = []
-    with progress_bar("bench", len(chosen)) as (progress, task):
+    done = 0
+    with contextlib.suppress(KeyboardInterrupt), progress_bar("bench", len(chosen)) as bar:
+        progress, task = bar
         for workload in chosen:
 
             def on_step(name: str, workload: workloads.Workload = workload) -> None:
                 progress.update(task, description=f"{workload.name}: {name}")
 
             found += (_gpu_rows if cuda else _rows)(workload, peers, repeats, on_step)
+            done += 1
             progress.advance(task)
     facts["load_at_end"] = machine.load()
     report.show(out, found)
@@ -114,7 +119,10 @@ def bench(
             report.plot(facts, found, plot_file)
     except OSError as error:
         raise Refused(f"the result cannot be written: {error}") from None
-    ctx.exit(int(any(row.failed for row in found)))
+    if done < len(chosen):
+        out.print(f"interrupted: {done} of {len(chosen)} workloads")
+    failed = any(row.failed for row in found)
+    ctx.exit(1 if failed else INTERRUPTED if done < len(chosen) else 0)
 
 
 def _rows(workload: Any, peers: list[str], repeats: int, on_step: Any) -> list[Any]:

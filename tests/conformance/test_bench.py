@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from conformance import cli
 from conformance.bench import bases, measuring, memory, peers, reference, report, targets, workloads
+from conformance.bench import cli as bench_cli
 from conformance.bench.contestant import GRADIENT, LOSS, Contestant, Values
 from conformance.bench.measuring import Timing
 from conformance.bench.workloads import INDEX, LINEAR, PROBABILITIES, SMOOTHING, Workload
@@ -248,6 +249,25 @@ def test_a_run_prints_one_table_and_writes_json(tmp_path):
     assert all(
         (row["extra_bytes"] is None) == ("float16" in row["workload"]) for row in data["rows"]
     )
+
+
+def test_an_interrupted_run_keeps_what_is_done(monkeypatch, tmp_path):
+    file, measured = tmp_path / "bench.json", bench_cli._rows
+
+    def rows(workload, *rest):
+        if workload.name.startswith("linear-"):
+            raise KeyboardInterrupt
+        return measured(workload, *rest)
+
+    monkeypatch.setattr(bench_cli, "_rows", rows)
+    outcome = invoke(
+        *("--small", "--only", "index-64x1000-float16", "--only", "linear-*"),
+        *("--peers", "none", "--repeats", 1, "--json", file),
+        code=130,
+    )
+    assert "interrupted: 1 of 2 workloads" in outcome.stdout
+    names = {row["workload"] for row in json.loads(file.read_text())["rows"]}
+    assert names == {"index-64x1000-float16"}
 
 
 def test_a_wrong_library_fails_the_run(monkeypatch):
