@@ -19,8 +19,12 @@ Views = list[Any]
 #: ``evaluate(begin, end, views, group)`` may return which samples it has left as they were.
 Evaluate = Callable[[int, int, Views, int], NDArray[np.bool_] | None]
 
-#: Elements that one thread takes at a time, and that it copies at a time.
-PART, CACHED = 1 << 18, 1 << 16
+#: Elements that one thread takes at a time.
+PART = 1 << 18
+#: Into so many parts arrays are cut that are copied, if these have so many elements at least and at
+#: most: between two one goes back to Python, which takes as long as ten thousand exponentials, and
+#: what is copied should stay in cache.
+COPIES, FEWEST, CACHED = 16, 1 << 16, 1 << 19
 #: Where samples may be cut anywhere: parts for each thread, and fewest and most elements of one.
 SHARES, SMALLEST, LARGEST = 4, 1 << 16, 1 << 20
 #: Fewer classes than this fill no vector well; lanes go along the samples.
@@ -114,7 +118,12 @@ class Samples:
             share = self.batch * self.positions * self.classes // (SHARES * threads.thread_count())
             samples = min(max(share, SMALLEST), LARGEST) // self.classes
             return max(samples // self.cut, 1) * self.cut
-        samples = (CACHED if self.moves else PART) // self.classes
+        part = PART
+        if self.moves:
+            # Not by the number of threads: on the cuts depend the last bits of some results.
+            share = self.batch * self.positions * self.classes // COPIES
+            part = min(max(share, FEWEST), CACHED)
+        samples = part // self.classes
         return max(samples, 1) if self.in_rows else max(samples // LANES * LANES, LANES)
 
     def run(self, evaluate: Evaluate, groups: int = 0) -> None:
