@@ -81,13 +81,13 @@ class CrossEntropyLoss:
 
     def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
         """Return the loss."""
-        return cross_entropy(input, target, **self._arguments())
+        return cross_entropy(self._accepted(input), target, **self._arguments())
 
     def vjp(
         self, input: ArrayLike, target: ArrayLike, wrt: str | Sequence[str] = ("input",)
     ) -> tuple[Any, Vjp]:
         """Return the loss and its ``vjp``; see :func:`crossent_spec.cross_entropy_vjp`."""
-        return cross_entropy_vjp(input, target, wrt=wrt, **self._arguments())
+        return cross_entropy_vjp(self._accepted(input), target, wrt=wrt, **self._arguments())
 
     def value_and_grad(
         self,
@@ -102,8 +102,13 @@ class CrossEntropyLoss:
         See :func:`crossent_spec.cross_entropy_value_and_grad`.
         """
         return cross_entropy_value_and_grad(
-            input, target, grad_output=grad_output, wrt=wrt, out=out, **self._arguments()
-        )
+            self._accepted(input), target, grad_output=grad_output, wrt=wrt, out=out,
+            **self._arguments(),
+        )  # fmt: skip
+
+    def _accepted(self, input: ArrayLike) -> ArrayLike:
+        """Return the input, or raise if this class documents less than the function."""
+        return input
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -152,29 +157,8 @@ class OneFlowCrossEntropyLoss(CrossEntropyLoss):
             label_smoothing=label_smoothing,
         )
 
-    def __call__(self, input: ArrayLike, target: ArrayLike) -> Any:
-        """Return the loss."""
-        return super().__call__(_batched(input), target)
-
-    def vjp(
-        self, input: ArrayLike, target: ArrayLike, wrt: str | Sequence[str] = ("input",)
-    ) -> tuple[Any, Vjp]:
-        """Return the loss and its ``vjp``; see :func:`crossent_spec.cross_entropy_vjp`."""
-        return super().vjp(_batched(input), target, wrt)
-
-    def value_and_grad(
-        self,
-        input: ArrayLike,
-        target: ArrayLike,
-        grad_output: ArrayLike | None = None,
-        wrt: str | Sequence[str] = ("input",),
-        out: Array | None = None,
-    ) -> tuple[Any, Gradients]:
-        """Return the loss and its gradients.
-
-        See :func:`crossent_spec.cross_entropy_value_and_grad`.
-        """
-        return super().value_and_grad(_batched(input), target, grad_output, wrt, out)
+    def _accepted(self, input: ArrayLike) -> ArrayLike:
+        return _batched(input)
 
 
 class UnitScaledCrossEntropyLoss:
