@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conformance.case import SYSTEMS, Case
-from conformance.clauses import by_id, clauses_of
+from conformance.clauses import CATALOGUE, by_id, clauses_of
 from conformance.golden.flags import flags_of
 from tests.conformance.golden_files import GOLDEN
 
@@ -33,7 +33,55 @@ NOT_OBSERVED = [
     ),
     ("ce/index/4x10/f32/default,reduce=true", "legacy.reduce.overrides-reduction"),
     ("ce/index/4x10/f32/mean,probs=zeros", "prob.constraints-not-enforced"),
+    ("linear/index/2x5-10x4x3/f32/sum", "example.linear.index"),
+    ("linear/prob/2x5-10x4x3/f64/default", "example.linear.prob"),
 ]
+
+#: What the pages say in symbols, or what symbols say best.
+WITH_FORMULA = """
+target.class-range
+index.unreduced.formula
+index.mean.formula
+index.mean.divides-by-target-weights
+index.sum.formula
+index.log-softmax-and-nll
+prob.unreduced.formula
+prob.mean.formula
+prob.mean.divides-by-count-whatever-the-weights
+prob.sum.formula
+prob.range
+weight.default-is-none
+weight.index.rescales-target-class
+weight.prob.rescales-each-class
+weight.smoothing.rescales-each-class
+ignore.loss-is-zero
+ignore.adds-nothing-to-the-total
+ignore.gradient-is-zero
+ignore.mean-over-the-rest
+reduction.counts-every-position
+smoothing.range
+smoothing.one-is-allowed
+smoothing.index.mixture
+smoothing.prob.mixture
+linear.projection
+linear.definition
+linear.bias.adds-to-logits
+linear.bias.learnable
+linear.bias.flat-storage
+unit.loss
+unit.gradient.scaled
+unit.mean.divides-by-output-elements
+unit.mult.default-is-one
+unit.mult.multiplies
+unit.mult.above-one-sharpens
+unit.mult.below-one-flattens
+example.oneflow.none
+example.oneflow.sum
+example.oneflow.mean
+example.oneflow.ignore-index
+example.oneflow.label-smoothing
+example.oneflow.probs
+"""
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -58,3 +106,8 @@ def test_a_case_observes(case_id, names):
 def test_a_case_does_not_observe(case_id, names):
     assert not {*names.split()} & {*clauses_of(Case.parse(case_id))}
     assert all(by_id(name).observable for name in names.split())
+
+
+def test_what_is_mathematics_has_a_formula():
+    assert [clause.id for clause in CATALOGUE if clause.formula] == WITH_FORMULA.split()
+    assert all(isinstance(clause.why, str) for clause in CATALOGUE)
