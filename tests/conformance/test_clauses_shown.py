@@ -33,6 +33,7 @@ NOT_OBSERVED = [
     ),
     ("ce/index/4x10/f32/default,reduce=true", "legacy.reduce.overrides-reduction"),
     ("ce/index/4x10/f32/mean,probs=zeros", "prob.constraints-not-enforced"),
+    ("oneflow/prob/4x10/f32/mean,target_dtype=int32", "oneflow.target.int32"),
     ("linear/index/2x5-10x4x3/f32/sum", "example.linear.index"),
     ("linear/prob/2x5-10x4x3/f64/default", "example.linear.prob"),
 ]
