@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from conformance.golden.diff import differences
+from conformance.golden.diff import Change, compare, differences
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,18 @@ from conformance.golden.diff import differences
 def test_a_difference_says_where_it_is_and_what_was_there(old, new, lines):
     before, after = (SimpleNamespace(to_json=lambda data=data: data) for data in (old, new))
     assert list(differences(before, after)) == lines
+
+
+def test_what_is_gone_new_or_changed_is_told_by_id():
+    def vectors(**numbers):
+        return [
+            SimpleNamespace(id=name, to_json=lambda number=number: {"loss": number})
+            for name, number in numbers.items()
+        ]
+
+    assert compare(vectors(d=1, b=2, c=3), vectors(a=0, c=3, b=5)) == [
+        Change("a", "added", ()),
+        Change("b", "changed", ("loss: 2 → 5",)),
+        Change("d", "removed", ()),
+    ]
+    assert Change("a", "added").details == ()
