@@ -23,10 +23,13 @@ def shown(monkeypatch):
     """Return what shows a search, as text; scripts are written by nobody."""
     monkeypatch.setattr(repro, "script", lambda case, program: f"# {case.id} [red] {program.name}")
 
-    def show(found, start=7, adapter="x.py", python=None, folder=None):
+    def show(found, start=7, adapter="x.py", python=None, folder=None, colors=None):
         out = io.StringIO()
+        console = Console(
+            file=out, width=60, force_terminal=colors is not None, color_system=colors
+        )
         program = Program("prog ram", ("prog",), adapter=adapter)
-        reporter = Reporter(Console(file=out, width=60), program, ["prog ram"], python)
+        reporter = Reporter(console, program, ["prog ram"], python)
         if folder is None:
             reporter.show(found, start)
         else:
@@ -118,3 +121,27 @@ def test_candidates_join_the_vectors_that_are_there(shown, tmp_path):
     empty = tmp_path / "empty"
     assert shown(Found(), folder=empty) == ""
     assert not empty.exists()
+
+
+def test_colors_tell_good_from_bad_and_from_what_to_know(shown, tmp_path, monkeypatch):
+    def script(_, program):
+        raise Unavailable(f"{program.name} is gone")
+
+    monkeypatch.setattr(repro, "script", script)
+    bad = Found([Failure(FAILED, CASE, steady=False)], complete=False, stop="enough")
+    text = shown(bad, colors="standard")
+    assert f"\x1b[1;31m1. fail  {CASE}\x1b[0m\n" in text
+    assert "\x1b[2m   page 002: " in text
+    assert "\x1b[33m   asked again, " in text
+    assert "\x1b[33m   no script: " in text
+    assert "\x1b[33mstopped: enough\x1b[0m" in text
+    assert "\x1b[33minterrupted\x1b[0m" in text
+    assert text.endswith("\x1b[31m1 kind of failure\x1b[0m\n")
+    good = shown(Found(forgotten=["an id"]), colors="standard")
+    assert good.startswith("\x1b[32mpasses now, and is forgotten: an id\x1b[0m\n")
+    assert good.endswith("\x1b[32mnothing fails\x1b[0m\n")
+    stale = Result(f"{CASE},script=stale", (), "fail", "")
+    shifted = Result(f"shift:{CASE}", (), "fail", "")
+    for result in (stale, shifted):
+        text = shown(Found([Failure(result, "")]), folder=tmp_path, colors="standard")
+        assert text.startswith("\x1b[33mno vector: ")
