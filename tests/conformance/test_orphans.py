@@ -61,7 +61,8 @@ def runs(number):
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("name", ["sleep", "its) S 1 (name"])
+# A name of another encoding that looks like what stands after it.
+@pytest.mark.parametrize("name", ["sleep", "its) S 1 (\udcff"], ids=["plain", "strange"])
 def test_all_that_a_worker_lets_go_of_is_ended(tmp_path, name):
     program = tmp_path / name
     program.symlink_to("/bin/sleep")
