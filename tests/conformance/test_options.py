@@ -1,11 +1,15 @@
 """The options that several commands share: what help says of them, what they take and refuse."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from conformance import cli
 from conformance.options import parse_size
+from conformance.terminal import Assignment, unwritable
 from conformance.versions import Pin, plain_name, same_version
 
 
@@ -124,3 +128,26 @@ def test_a_mismatch_tells_what_is_there_and_what_was_asked_for():
     )
     assert pin.mismatch({}).endswith("but it reports the versions of nothing")
     assert plain_name("A_.b--C") == "a-b-c"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(OSError(28, "No space left"), "No space left"), (OSError("no reason"), "no reason")],
+)
+def test_why_a_file_cannot_be_written_is_told(error, words):
+    told = unwritable("--junit", Path("a.xml"), error)
+    assert told == f"--junit: a.xml cannot be written: {words}"
+
+
+def test_failures_are_expected_or_written_but_not_both(tmp_path):
+    file = tmp_path / "expected.toml"
+    file.write_text("")
+    given = Assignment(None, None, None, None, None, 1.0, 1, file, None, None)
+    assert given.program().name == "embedded"
+    assert given.expectations() == []
+    new = replace(given, expect_file=None, write_expect_file=tmp_path / "new.toml")
+    assert new.program().name == "embedded"
+    assert new.expectations() is None
+    both = replace(given, write_expect_file=tmp_path / "new.toml")
+    with pytest.raises(click.UsageError, match="--expect and --write-expect exclude each other"):
+        both.program()
