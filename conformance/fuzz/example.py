@@ -2,7 +2,7 @@
 
 The id of a relation is its name, a colon, and the case's id::
 
-    class-permutation:ce/index/4x10/f32/mean,weight=mixed
+    permute:ce/index/4x10/f32/mean,weight=mixed
 """
 
 from __future__ import annotations

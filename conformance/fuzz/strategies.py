@@ -87,7 +87,7 @@ def examples(draw: st.DrawFn, systems: Sequence[str]) -> Example:
 
 
 @st.composite
-def cases(draw: st.DrawFn, systems: Sequence[str] = ("ce",)) -> Case:
+def cases(draw: st.DrawFn, systems: Sequence[str]) -> Case:
     """Draw a case of one of the systems."""
     return _case(draw, systems)
 

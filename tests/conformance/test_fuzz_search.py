@@ -274,3 +274,17 @@ def test_a_relation_is_judged_and_timed():
     assert result is not None
     assert (result.case, result.verdict) == ("permute:ce/index/3x5/f32/mean", "pass")
     assert 0 < result.seconds < 60
+
+
+def test_what_is_replayed_is_judged_and_nothing_drawn():
+    good = Example(Case.parse("ce/index/4x5/f32/mean"))
+    bad = Example(Case.parse("ce/index/4x5/f32/mean,weight=mixed"))
+    found = Search(judge_by(heavy_and_wide), examples()).replay([good, bad])
+    assert (found.replayed, found.examples, found.shrinks) == (2, 0, 0)
+    assert (found.complete, found.stop) == (True, "")
+    (failure,) = found.failures
+    assert (failure.result.case, failure.result.verdict) == (bad.id, "fail")
+    assert (failure.drawn, failure.remembered, failure.steady) == (bad.id, False, True)
+    silent = Search(lambda _: None, examples()).replay([Example(good.case, "shift")])
+    assert silent.failures == []
+    assert silent.stop == f"shift says nothing about {good.id}"

@@ -60,6 +60,11 @@ def test_regenerated_vectors_are_byte_for_byte_the_committed_ones(committed):
     assert compare(chosen, again) == []
 
 
+def test_what_is_read_and_written_again_are_the_same_bytes(committed):
+    stored = {path.name: path.read_bytes() for path in (GOLDEN / "vectors").iterdir()}
+    assert render_all(committed) == stored
+
+
 def test_the_committed_vectors_are_proved(committed):
     for vector in committed[7::40]:
         assert check(vector) == (), vector.id

@@ -145,6 +145,18 @@ def test_a_cell_holds_its_failing_cases_their_words_and_scripts():
     assert check.replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;") in text
 
 
+def test_the_total_of_a_column_leads_to_the_groups_in_which_something_fails():
+    text = rendered()
+    words = "Failing cases by group:"
+    total = page._id(0, table.TOTAL)
+    cell = text.split(f'<dialog id="{total}"')[1].split("</dialog>")[0]
+    assert words in cell
+    assert '<li><a href="#cell-0-index">index: 29</a></li>' in cell
+    assert ">prob: " not in cell  # nothing of it fails
+    of_group = text.split('<dialog id="cell-0-index"')[1].split("</dialog>")[0]
+    assert words not in of_group
+
+
 def test_the_table_has_a_cell_for_every_group_and_column():
     matrix = made()
     reader = Reader(rendered())
