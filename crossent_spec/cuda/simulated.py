@@ -6,12 +6,14 @@ how its memory traffic is held against the least there can be.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
+from numba.cuda.simulator.kernelapi import FakeCUDAShared
 
 from ..dtypes import round_to
 
@@ -28,6 +30,21 @@ def device_function(function: Any) -> Any:
     """Decorate what kernels call."""
     return cuda.jit(device=True)(function)
 
+
+def _shared_array(self: Any, shape: int, dtype: Any, alignment: None = None) -> Any:
+    """Return the memory that a block's threads share at the place of the call.
+
+    In the simulator's stead, where two threads that come at once have one each, and which reads
+    the whole stack at every call.
+    """
+    del alignment
+    caller = sys._getframe(1)
+    place = caller.f_code.co_filename, caller.f_lineno
+    # Of several threads the first one's memory stays; setdefault is one step.
+    return self._allocations.setdefault(place, np.empty(shape, dtype))
+
+
+FakeCUDAShared.array = _shared_array
 
 #: Bytes by 'load' or 'store', address of the memory, and bytes of an access.
 _counted: Counter[tuple[str, int, int]] = Counter()
