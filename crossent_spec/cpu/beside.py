@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
+from .errors import summed_up
 from .rest import is_small, others, rest_of
-from .rows import exponentials, peak, summed
+from .rows import BLOCK, exponentials, peak, summed
 
 
 @kernel()
@@ -20,9 +21,15 @@ def log_sum(x: Any, at: Any, classes: Any, e: Any) -> Any:
     """The largest logit m, log(Σ exp(x_c − m)) and Σ exp(x_c − m); exp(x_c − m) into ``e``."""
     m = peak(x, at, classes)
     exponentials(x, at, classes, m, np.uint32(0), e, 0)
-    rest = summed(e, 0, classes) - (1.0 + (m - m))
+    total, error = 0.0, 0.0
+    beside, beside_error = 0.0, 0.0
+    for first in range(0, classes, BLOCK):
+        count = min(BLOCK, classes - first)
+        total, error = summed_up(total, error, summed(e, first, count))
+        beside, beside_error = summed_up(beside, beside_error, others(e, first, count, 1.0))
+    rest = total + error - (1.0 + (m - m))
     if is_small(rest, m):
-        rest = rest_of(rest, 1.0, 1.0, others(e, 0, classes, 1.0))
+        rest = rest_of(rest, 1.0, 1.0, beside + beside_error)
     return m, math.log1p(rest), 1.0 + rest
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
+from .errors import absorb, settle_sums
 from .exponential import exp_shared, own, shared
 from .logarithm import log1p
 from .numbers import beyond, larger
@@ -48,32 +49,6 @@ def shifts(count: Any, m: Any, a: Any, b: Any, unit: Any) -> Any:
     for lane in range(np.uint64(count)):
         unit[lane] = own(m[lane])
     return hard
-
-
-@kernel(inline="always")
-def absorb(count: Any, parts: Any, totals: Any, errors: Any) -> None:
-    """Per lane, add to sums and to their rounding errors (Knuth's TwoSum).
-
-    The parts are empty then.
-    """
-    for kind in range(len(parts)):
-        part, total, error = parts[kind], totals[kind], errors[kind]
-        for lane in range(np.uint64(count)):
-            a, b = total[lane], part[lane]
-            new = a + b
-            again = new - a
-            error[lane] += (a - (new - again)) + (b - again)
-            total[lane] = new
-            part[lane] = 0.0
-
-
-@kernel(inline="always")
-def settle_sums(count: Any, totals: Any, errors: Any) -> None:
-    """Per lane, take the sums' errors in; the error of infinity is none."""
-    for kind in range(len(totals)):
-        total, error = totals[kind], errors[kind]
-        for lane in range(np.uint64(count)):
-            total[lane] += error[lane] if error[lane] == error[lane] else 0.0
 
 
 @kernel()

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
+from .errors import settled, summed_up
 from .exponential import exp_shared, own, shared
 from .numbers import beyond, larger, plus, prefetch
 from .rest import is_small, is_tiny, others, rest_of, tiny_rest
@@ -65,17 +66,6 @@ def summed(e: Any, at: Any, n: Any) -> Any:
     for i in range(np.uint64(n)):
         total = plus(total, np.float64(e[at + i]))
     return total
-
-
-@kernel()
-def summed_up(total: Any, error: Any, part: Any) -> Any:
-    """Sum and its rounding error with another part (Knuth's TwoSum).
-
-    So the error of a long row's sum is that of its parts.
-    """
-    new = total + part
-    again = new - total
-    return new, error + ((total - (new - again)) + (part - again))
 
 
 @kernel()
@@ -224,9 +214,7 @@ def rows(
                 part, added = moments(x, at, first, last, top, base, q, q_at, w, sharp, uniform)
                 below, error = summed_up(below, error, part)
                 weights, weights_error = summed_up(weights, weights_error, added)
-            # Of infinity there is no error.
-            below += error if error == error else 0.0
-            weights += weights_error if weights_error == weights_error else 0.0
+            below, weights = settled(below, error), settled(weights, weights_error)
         unit, own_e = own(m), exp_shared(m, a, b)
         rest = (total - np.float64(own_e)) / unit
         if is_small(rest, m):

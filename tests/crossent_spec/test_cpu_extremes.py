@@ -102,6 +102,10 @@ def test_rounding_errors_that_all_have_one_sign_do_not_add_up(classes, shape):
     exact = (1 + (classes - 1) * (arb(-25.3)).exp()).log()
     got = cs.cross_entropy(x, y, reduction="none")
     assert abs(float(arb(float(got.flat[0])) - exact)) <= 4 * np.spacing(float(exact))
+    grads = cs.cross_entropy_value_and_grad(x, y, np.ones(classes), reduction="sum", wrt="weight")
+    assert abs(float(arb(float(grads[1].weight[0])) / y.size - exact)) <= 4 * np.spacing(
+        float(exact)
+    )
     q = np.full(x.shape, 1 / classes)
     exact = arb(1 / classes) * classes * arb(classes).log()
     got = cs.cross_entropy(np.zeros(x.shape), q, reduction="none")
