@@ -1,9 +1,9 @@
-"""Derive the polynomials of ``crossent_spec/cpu/exponential.py`` and print them.
+"""Derive the numbers of ``crossent_spec/cpu/exponential.py`` and ``powers.py`` and print them.
 
-exp(r) on |r| ≤ (log 2)/2·(1 + 2^-10) as 1 + r + r²·q(r), where q minimises the largest relative
-error of the whole: Remez' exchange in 60 digits.  The error of the rounded coefficients is measured
-in exact arithmetic on a dense grid; that of the float32 function as it runs, roundings included,
-over every float32 in the range.
+exp(r) on |r| ≤ (log 2)/2·(1 + 2^-10), and for the table of sixteen powers on a sixteenth of it, as
+1 + r + r²·q(r), where q minimises the largest relative error of the whole: Remez' exchange in 60
+digits.  The error of the rounded coefficients is measured in exact arithmetic on a dense grid; that
+of the float32 functions as they run, roundings included, over every float32 in the range.
 
     python tools/exp_coefficients.py
 """
@@ -19,9 +19,9 @@ LIMIT = mp.log(2) / 2 * (1 + mpf(2) ** -10)
 GRID = 4000
 
 
-def remez(count: int) -> list[mpf]:
-    """Return ``count`` coefficients of q with the smallest largest relative error."""
-    nodes = [LIMIT * mp.cos(mp.pi * (2 * i + 1) / (2 * count + 2)) for i in range(count + 1)]
+def remez(count: int, limit: mpf) -> list[mpf]:
+    """Return ``count`` coefficients of q with the smallest largest relative error up to a limit."""
+    nodes = [limit * mp.cos(mp.pi * (2 * i + 1) / (2 * count + 2)) for i in range(count + 1)]
     coefficients: list[mpf] = []
     for _ in range(12):
         system, right = matrix(count + 1), matrix(count + 1, 1)
@@ -31,7 +31,7 @@ def remez(count: int) -> list[mpf]:
             system[i, count] = (-1) ** i
             right[i] = 1 - (1 + r) / exp(r)
         coefficients = list(lu_solve(system, right))[:count]
-        nodes = extrema(error_of(coefficients), count + 1)
+        nodes = extrema(error_of(coefficients), count + 1, limit)
     return coefficients
 
 
@@ -45,9 +45,9 @@ def error_of(coefficients: list[mpf]) -> Callable[[mpf], mpf]:
     return error
 
 
-def extrema(error: Callable[[mpf], mpf], count: int) -> list[mpf]:
+def extrema(error: Callable[[mpf], mpf], count: int, limit: mpf) -> list[mpf]:
     """Return the largest error of each sign run on a Chebyshev grid."""
-    points = [LIMIT * mp.cos(mp.pi * i / GRID) for i in range(GRID + 1)]
+    points = [limit * mp.cos(mp.pi * i / GRID) for i in range(GRID + 1)]
     runs: list[tuple[mpf, mpf]] = []
     for point in points:
         value = error(point)
@@ -64,48 +64,79 @@ def extrema(error: Callable[[mpf], mpf], count: int) -> list[mpf]:
     return [point for point, _ in runs]
 
 
-def worst_of_every_float32() -> tuple[float, float]:
-    """Return the largest error of the compiled float32 exponential in ulps, and where it is."""
+def worst_of_every_float32() -> dict[str, tuple[float, float]]:
+    """Return the largest errors of the compiled exponentials in ulps, and where they are."""
     import numpy as np
     from numba import njit
 
     from crossent_spec.cpu.exponential import exp_single, shared
+    from crossent_spec.cpu.powers import powers, shared_powers
+    from crossent_spec.cpu.vectors import LANES, load, store
 
-    @njit
-    def worst(first: int, last: int, sign: float) -> tuple[float, float]:
-        low, bias = shared(np.float32(0))
-        found, where = 0.0, 0.0
-        for pattern in range(first, last):
-            x = np.float32(sign) * np.uint32(pattern).view(np.float32)
-            exact = np.exp(np.float64(x))
-            # An ulp of float32 is 2^-24 below 1 and 2^-23 from there on.
-            ulp = 2.0**-24 if exact < 1 else 2.0**-23
-            error = abs(np.float64(exp_single(x, low, bias)) - exact) / ulp
-            if error > found:
-                found, where = error, np.float64(x)
-        return found, where
+    full = np.uint64(LANES)
 
+    def compiled(begin: Callable[..., object], function: Callable[..., object]) -> object:
+        @njit
+        def evaluate(x: np.ndarray, e: np.ndarray) -> None:
+            a, b = begin(np.float32(0))
+            for i in range(np.uint64(0), np.uint64(x.size), full):
+                store(e, i, function(load(x, i), a, b))
+
+        return evaluate
+
+    functions = {
+        "exp_single": compiled(shared, exp_single),
+        "powers": compiled(shared_powers, powers),
+    }
     # Below 2^-26 the result is 1, which is nearest.
-    first = int(np.float32(2.0**-26).view(np.uint32))
+    first = int(np.float32(2.0**-26).view(np.uint32)) // LANES * LANES
     last = int(np.float32(LIMIT).view(np.uint32)) + 1
-    return max(worst(first, last, 1.0), worst(first, last, -1.0))
+    found = dict.fromkeys(functions, (0.0, 0.0))
+    for at in range(first, last, 1 << 20):
+        count = min(1 << 20, -(-(last - at) // LANES) * LANES)
+        for sign in (1, -1):
+            x = sign * np.arange(at, at + count, dtype=np.uint32).view(np.float32)
+            exact = np.exp(x.astype(np.float64))
+            # An ulp of float32 is 2^-24 below 1 and 2^-23 from there on.
+            ulp = np.where(exact < 1, 2.0**-24, 2.0**-23)
+            for name, function in functions.items():
+                e = np.empty_like(x)
+                function(x, e)
+                error = np.abs(e - exact) / ulp
+                worst = int(np.argmax(error))
+                found[name] = max(found[name], (float(error[worst]), float(x[worst])))
+    return found
+
+
+def printed(name: str, values: list[float]) -> None:
+    """Print a tuple as Python source."""
+    print(f"{name} = (")
+    for value in values:
+        print(f"    {value!r},")
+    print(")")
 
 
 def main() -> None:
-    """Print the coefficients as Python source, with their measured error."""
+    """Print the numbers as Python source, with their measured error."""
     import numpy as np
 
-    for name, kind, count in (("SINGLE", np.float32, 5), ("DOUBLE", np.float64, 12)):
-        coefficients = [float(kind(float(c))) for c in remez(count)]
+    for name, kind, count, limit in (
+        ("SINGLE", np.float32, 5, LIMIT),
+        ("DOUBLE", np.float64, 12, LIMIT),
+        ("SECOND, THIRD", np.float32, 2, LIMIT / 16),
+    ):
+        coefficients = [float(kind(float(c))) for c in remez(count, limit)]
         error = error_of([mpf(c) for c in coefficients])
-        worst = max(abs(error(LIMIT * (2 * mpf(i) / GRID - 1))) for i in range(GRID + 1))
+        worst = max(abs(error(limit * (2 * mpf(i) / GRID - 1))) for i in range(GRID + 1))
         print(f"# relative error at most 2^{float(mp.log(worst, 2)):.2f}")
-        print(f"{name} = (")
-        for value in coefficients:
-            print(f"    {value!r},")
-        print(")")
-    ulps, where = worst_of_every_float32()
-    print(f"# exp_single: at most {ulps:.3f} ulps over every float32 in the range, at {where!r}")
+        printed(name, coefficients)
+    powers = [mpf(2) ** (mpf(j) / 16) for j in range(16)]
+    rounded = [float(np.float32(float(power))) for power in powers]
+    lost = [power / mpf(near) - 1 for power, near in zip(powers, rounded, strict=True)]
+    printed("POWERS", rounded)
+    printed("LOST", [float(np.float32(float(value))) for value in lost])
+    for name, (ulps, where) in worst_of_every_float32().items():
+        print(f"# {name}: at most {ulps:.3f} ulps over every float32 in the range, at {where!r}")
     for bits in (32,):
         high = mpf(int(mp.log(2) * 2**bits)) / 2**bits
         print(f"LOG2_HIGH = {float(high)!r}")

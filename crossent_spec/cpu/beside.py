@@ -43,7 +43,7 @@ def accumulate(sums: Any, errors: Any, c: Any, term: Any) -> None:
     sums[c] = total
 
 
-@kernel()
+@kernel(allocates=True)
 def add_target_and_weight(
     begin: Any,
     end: Any,
@@ -97,7 +97,7 @@ def add_target_and_weight(
                 accumulate(sums, errors, y[n], s * sharp * ((m - row[y[n]]) + log))
 
 
-@kernel()
+@kernel(allocates=True)
 def along(
     begin: Any,
     end: Any,

@@ -33,15 +33,15 @@ FLAGS = {
 }
 
 
-def kernel(inline: str = "never") -> Callable[[Function], Function]:
+def kernel(inline: str = "never", allocates: bool = False) -> Callable[[Function], Function]:
     """Compile a function at its first call, and keep the machine code on disk."""
 
     def decorate(function: Function) -> Function:
         try:
-            compiled = numba.njit(cache=True, inline=inline, **FLAGS)(function)
+            compiled = numba.njit(cache=True, inline=inline, _nrt=allocates, **FLAGS)(function)
         except RuntimeError:
             # No directory that could hold the cache is writable.
-            return numba.njit(inline=inline, **FLAGS)(function)
+            return numba.njit(inline=inline, _nrt=allocates, **FLAGS)(function)
         _depend_on_every_source(compiled)
         return compiled
 

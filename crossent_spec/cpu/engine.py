@@ -11,11 +11,11 @@ from ..dtypes import native, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
 from .few import ROWS_AT_ONCE, WIDTH, short_rows, side_by_side
-from .indexed import indexed
 from .lanes import lanes
 from .memory import read_only
 from .rows import rows
 from .samples import FEW_CLASSES, Samples, Views, runs_of
+from .single import single_rows
 from .sums import compensated, gathered
 
 Array = NDArray[Any]
@@ -45,6 +45,8 @@ class Terms:
         Class indices (N·D,), or ``None``, and whether a sample counts.
     w
         Class weights, ones where there are none.
+    heavy
+        The same, or ``None`` where probabilities have none.
     sharp, uniform
         1 − ε and ε/C.
     base, base_sum
@@ -58,6 +60,7 @@ class Terms:
         self.y = None if targets.indices is None else read_only(targets.indices.reshape(-1))
         weight = problem.weight
         self.w = read_only(np.ones(classes) if weight is None else to_float64(weight))
+        self.heavy = None if weight is None and self.y is None else self.w
         self.sharp = 1.0 - problem.label_smoothing
         self.uniform = problem.label_smoothing / classes
         self.base, self.base_sum = None, 0.0
@@ -137,26 +140,32 @@ def evaluate(
         (logits, probabilities), writing, DOUBLE if wide else SINGLE, mult,
         few=1 if common else FEW_CLASSES,
     )  # fmt: skip
-    kernel, samples.cut = (rows, 1) if samples.in_rows else (lanes, 0)
-    of_common, cut = side_by_side, WIDTH
-    if samples.in_rows:
-        of_common, cut = (short_rows, ROWS_AT_ONCE) if samples.classes < SHORT else (indexed, 1)
-    if common:
-        samples.cut = cut
+    of_common = None
+    if common and not samples.in_rows:
+        of_common, samples.cut = side_by_side, WIDTH
+    elif common and samples.classes < SHORT:
+        of_common, samples.cut = short_rows, ROWS_AT_ONCE
+    elif samples.in_rows:
+        samples.cut = 1
     flat_losses = losses.reshape(-1)
     flat_scale = NOTHING if scale is None else _scales(scale)
     left = np.zeros(losses.size, np.bool_)
 
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
-        if common and views[0].dtype == SINGLE:
+        single = views[0].dtype == SINGLE
+        if single and of_common is not None:
             of_common(
                 begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w, flat_losses,
                 left, flat_scale, *views[6:],
             )  # fmt: skip
         else:
+            kernel: Any = rows if samples.in_rows else lanes
+            w: Any = terms.w
+            if single and samples.in_rows:
+                kernel, w = single_rows, terms.heavy
             kernel(
                 begin, end, samples.classes, *views[:3], terms.y, terms.keep, *views[3:6],
-                terms.base, terms.base_sum, terms.w, terms.sharp, terms.uniform, flat_losses, left,
+                terms.base, terms.base_sum, w, terms.sharp, terms.uniform, flat_losses, left,
                 flat_scale, *views[6:],
             )  # fmt: skip
         return left[begin:end] if samples.moves and left[begin:end].any() else None

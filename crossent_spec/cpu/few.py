@@ -37,8 +37,8 @@ from .fours import (
     store_rows_first,
     store_sums,
 )
-from .indexed import LOWEST, VAST
 from .lanes import rests, shifts, small_rests
+from .single import LOWEST, VAST
 from .vectors import (
     LANES,
     LINE,
@@ -160,7 +160,11 @@ def gradients_of_rows(
 
 
 @kernel()
-def short_rows(
+def rows_in_blocks(
+    e: Any,
+    single: Any,
+    double: Any,
+    b: Any,
     begin: Any,
     end: Any,
     classes: Any,
@@ -177,16 +181,10 @@ def short_rows(
     out_start: Any,
     out_step: Any,
 ) -> None:
-    """Losses and, with ``scale``, gradients of samples whose classes lie side by side.
-
-    The parameters are those of :func:`.rows.rows`; of a block, all samples are ``left`` or none.
-    """
+    """Losses and gradients, given memory for a block: see :func:`short_rows`."""
     fused = scale.size > 0
     pitch = -(-classes // LINE) * LINE
-    width = samples_of_block(pitch, BLOCK, 2 * ROWS, ROWS_AT_ONCE)
-    e = np.empty(width * pitch, x.dtype)
-    single, double = np.empty((6, width), x.dtype), np.empty((6, width))
-    b = np.empty(width, np.uint32)
+    width = b.size
     at = begin
     while at < end:
         count = min(width, end - at)
@@ -223,6 +221,20 @@ def short_rows(
             gradients_of_rows(e, pitch, classes, rows, single[HIGH], single[LOW], out, to, out_row)
             corrected(at, count, classes, y, keep, e, pitch, 1, odd, double, out, to, out_step, 1)
         at += count
+
+
+@kernel(allocates=True)
+def short_rows(begin: Any, end: Any, classes: Any, x: Any, *others: Any) -> None:
+    """Losses and, with ``scale``, gradients of samples whose classes lie side by side.
+
+    The parameters are those of :func:`.rows.rows`; of a block, all samples are ``left`` or none.
+    """
+    pitch = -(-classes // LINE) * LINE
+    width = samples_of_block(pitch, BLOCK, 2 * ROWS, ROWS_AT_ONCE)
+    e = np.empty(width * pitch, x.dtype)
+    single, double = np.empty((6, width), x.dtype), np.empty((6, width))
+    b = np.empty(width, np.uint32)
+    rows_in_blocks(e, single, double, b, begin, end, classes, x, *others)
 
 
 @kernel(inline="always")
@@ -303,7 +315,11 @@ def gradients_side_by_side(
 
 
 @kernel()
-def side_by_side(
+def blocks_side_by_side(
+    e: Any,
+    single: Any,
+    double: Any,
+    b: Any,
     begin: Any,
     end: Any,
     classes: Any,
@@ -320,15 +336,8 @@ def side_by_side(
     out_start: Any,
     out_step: Any,
 ) -> None:
-    """Losses and, with ``scale``, gradients of samples that lie side by side.
-
-    The parameters are those of :func:`.lanes.lanes`.
-    """
-    fused = scale.size > 0
-    width = samples_of_block(classes, SIDE_BLOCK, LANES, WIDTH)
-    e = np.empty(width * classes, x.dtype)
-    single, double = np.empty((6, width), x.dtype), np.empty((6, width))
-    b = np.empty(width, np.uint32)
+    """Losses and gradients, given memory for a block: see :func:`side_by_side`."""
+    fused, width = scale.size > 0, b.size
     for at in range(begin, end, width):
         count = min(width, end - at)
         start, to = x_start + (at - begin), out_start + (at - begin)
@@ -355,3 +364,16 @@ def side_by_side(
             corrected(at, count, classes, y, keep, e, 1, width, odd, double, out, to, 1, out_step)
     if fused and out.size >= VAST:
         settle()
+
+
+@kernel(allocates=True)
+def side_by_side(begin: Any, end: Any, classes: Any, x: Any, *others: Any) -> None:
+    """Losses and, with ``scale``, gradients of samples that lie side by side.
+
+    The parameters are those of :func:`.lanes.lanes`.
+    """
+    width = samples_of_block(classes, SIDE_BLOCK, LANES, WIDTH)
+    e = np.empty(width * classes, x.dtype)
+    single, double = np.empty((6, width), x.dtype), np.empty((6, width))
+    b = np.empty(width, np.uint32)
+    blocks_side_by_side(e, single, double, b, begin, end, classes, x, *others)

@@ -265,7 +265,7 @@ def gradients(
                 out[to + lane] = s[lane] * (np.float64(e[e_at + lane]) * factor[lane])
 
 
-@kernel()
+@kernel(allocates=True)
 def lanes(
     begin: Any,
     end: Any,

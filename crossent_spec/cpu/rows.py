@@ -1,7 +1,7 @@
-"""Samples whose classes lie side by side in memory: one row at a time, in lanes along the classes.
+"""Rows in float64, classes side by side in memory: one at a time, in lanes along the classes.
 
 Three loops over a row that stays in cache: the largest logit m; the exponentials and their sum; the
-gradient.  With
+gradient.  (Rows in float32 are those of :mod:`.single`.)  With
 a_c = w_c·t_c the coefficients of the (smoothed) target, A = Σ a_c and R = Σ exp(x_c − m) − 1,
 
     l = Σ_c a_c·(m − x_c) + A·log(1 + R),      ∂l/∂x_c = exp(x_c − m)·A/(1 + R) − a_c,
@@ -23,10 +23,11 @@ from .exponential import exp_shared, own, shared
 from .numbers import beyond, larger, plus, prefetch
 from .rest import is_small, is_tiny, others, rest_of, tiny_rest
 from .steep import is_steep, steep
+from .vectors import AVX512
 
 #: So many classes' terms are added up by themselves, so that a sum's error does not grow with them;
 #: between these parts of a long row one looks ahead.  In shorter rows the processor does by itself.
-BLOCK, LONG = 256, 4096
+BLOCK, LONG = 256 if AVX512 else 128, 4096
 #: Elements of a cache line.
 LINE = 16
 
@@ -125,7 +126,7 @@ def gradients(
         out[out_at + i] = s * g
 
 
-@kernel()
+@kernel(allocates=True)
 def rows(
     begin: Any,
     end: Any,
@@ -172,8 +173,7 @@ def rows(
     """
     fused = scale.size > 0
     target = -1
-    # Beside float32 the errors of float64 sums are nothing, and a short row is one part.
-    block = min(classes, BLOCK if x.itemsize == 8 or classes >= LONG else LONG)
+    block = min(classes, BLOCK)
     e = np.empty(classes if fused else block, x.dtype)
     for n in range(begin, end):
         at = x_start + (n - begin) * x_step

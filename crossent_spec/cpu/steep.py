@@ -92,7 +92,9 @@ def steep(
     for i in range(n):
         a = 0.0
         if q is not None:
-            a = w[i] * (sharp * np.float64(q[q_at + i * q_along]) + uniform)
+            a = sharp * np.float64(q[q_at + i * q_along]) + uniform
+            if w is not None:
+                a *= w[i]
         if base is not None:
             a = base[i]
         if i == target:

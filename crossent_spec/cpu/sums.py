@@ -10,7 +10,7 @@ from .compiling import kernel
 from .vectors import LANES, load, repeated, store
 
 
-@kernel()
+@kernel(allocates=True)
 def compensated(values: Any) -> Any:
     """Σ values, the rounding errors of every addition summed beside (Neumaier, 1974), in lanes."""
     n = np.uint64(values.size)

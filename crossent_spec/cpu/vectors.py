@@ -18,33 +18,44 @@ from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.datamodel import register_default
 from numba.core.datamodel.models import PrimitiveModel
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 from numba.np.arrayobj import make_array
 
 LANES = 64
+#: Lanes in float64.
+WIDE = 32
+#: Numbers in float64 of the widest register.
+REGISTER = 8
 #: Elements of a cache line.
 LINE = 16
+
+#: Whether the processor that is compiled for has AVX-512.
+AVX512 = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 
 INDEX, SMALL = ir.IntType(64), ir.IntType(32)
 LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: SMALL}
 
 
 class Vector(types.Type):  # type: ignore[misc]
-    """Numbers of one type, ``LANES`` of them."""
+    """Numbers of one type."""
 
-    def __init__(self, number: Any) -> None:
+    def __init__(self, number: Any, lanes: int = LANES) -> None:
         self.number = number
-        super().__init__(name=f"Vector({number}, {LANES})")
+        self.lanes = lanes
+        super().__init__(name=f"Vector({number}, {lanes})")
 
 
 @register_default(Vector)
 class _VectorModel(PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Vector) -> None:
-        super().__init__(manager, kind, ir.VectorType(LLVM[kind.number], LANES))
+        super().__init__(manager, kind, ir.VectorType(LLVM[kind.number], kind.lanes))
 
 
 SINGLE, DOUBLE = Vector(types.float32), Vector(types.float64)
+#: Half as many: of numbers that are read from memory in float64, in which they fill twice the room.
+WIDER = Vector(types.float64, WIDE)
 
 
 def splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
@@ -81,12 +92,14 @@ def _arithmetic(operation: Any, name: str) -> None:
 
     def code(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = [
-            value if isinstance(kind, Vector) else splat(builder, value)
+            value
+            if isinstance(kind, Vector)
+            else splat(builder, value, signature.return_type.lanes)
             for kind, value in zip(signature.args, arguments, strict=True)
         ]
         return getattr(builder, name)(*vectors, flags=("contract",))
 
-    for kind in (SINGLE, DOUBLE):
+    for kind in (SINGLE, DOUBLE, WIDER):
         for pair in ((kind, kind), (kind, kind.number), (kind.number, kind)):
             lower_builtin(operation, *pair)(code)
 
@@ -94,6 +107,32 @@ def _arithmetic(operation: Any, name: str) -> None:
 _arithmetic(operator.add, "fadd")
 _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
+
+
+@intrinsic
+def first_lane(_context: Any, vector: Any) -> Any:
+    """The first number of a vector."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], SMALL(0))
+
+    return vector.number(vector), code
+
+
+@intrinsic
+def summed(_context: Any, total: Any, part: Any, one: Any) -> Any:
+    """A sum of vectors, given the number one.
+
+    As a product and a sum: of conversions to float64 the units that add have enough to do.
+    """
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        so_far, value, factor = arguments
+        factors = splat(builder, factor, total.lanes)
+        name = f"llvm.fma.{name_of(value.type)}"
+        return call_llvm(builder, name, value.type, [value, factors, so_far])
+
+    return total(total, part, types.float64), code
 
 
 @intrinsic
@@ -120,6 +159,123 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
     data = make_array(kind)(context, builder, array).data
     vector = ir.VectorType(LLVM[kind.dtype], LANES)
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+@intrinsic
+def nothing(_context: Any) -> Any:
+    """Zeros in float64, to sum upon."""
+
+    def code(_context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        return splat(builder, ir.Constant(ir.DoubleType(), 0.0), WIDE)
+
+    return WIDER(), code
+
+
+def _parts(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Yield the addresses of a wide vector's registers, each of which is converted by itself."""
+    data = make_array(kind)(context, builder, array).data
+    register = ir.VectorType(LLVM[kind.dtype], REGISTER)
+    for first in range(0, WIDE, REGISTER):
+        place = builder.add(index, INDEX(first))
+        yield first, builder.bitcast(builder.gep(data, [place]), register.as_pointer())
+
+
+def joined(builder: Any, parts: Any) -> Any:
+    """Return code for one vector of several."""
+    while len(parts) > 1:
+        count = 2 * parts[0].type.count
+        places = ir.Constant(ir.VectorType(SMALL, count), list(range(count)))
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [builder.shuffle_vector(a, b, places) for a, b in pairs]
+    return parts[0]
+
+
+@intrinsic
+def load_wide(_context: Any, array: Any, index: Any) -> Any:
+    """A vector in float64 of flat memory in either type, from an index on."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        size, wider = array.dtype.bitwidth // 8, ir.VectorType(ir.DoubleType(), REGISTER)
+        parts = [
+            builder.load(address, align=size)
+            for _, address in _parts(context, builder, array, *arguments)
+        ]
+        if array.dtype == types.float32:
+            parts = [builder.fpext(part, wider) for part in parts]
+        return joined(builder, parts)
+
+    return WIDER(array, types.uint64), code
+
+
+@intrinsic
+def load_wide_first(_context: Any, array: Any, index: Any, count: Any, other: Any) -> Any:
+    """A vector's first lanes in float64 from flat memory; the rest of it is a number."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        data = make_array(array)(context, builder, arguments[0]).data
+        kind = ir.VectorType(LLVM[array.dtype], WIDE)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        mask, rest = first_lanes(builder, arguments[2], WIDE), splat(builder, arguments[3], WIDE)
+        size = SMALL(array.dtype.bitwidth // 8)
+        name = f"llvm.masked.load.{name_of(kind)}.p0"
+        value = call_llvm(builder, name, kind, [address, size, mask, rest])
+        if array.dtype == types.float32:
+            value = builder.fpext(value, ir.VectorType(ir.DoubleType(), WIDE))
+        return value
+
+    return WIDER(array, types.uint64, types.uint64, array.dtype), code
+
+
+@intrinsic(prefer_literal=True)
+def store_narrow(_context: Any, array: Any, index: Any, vector: Any, past: Any) -> Any:
+    """Write a vector in float64 to flat memory in float32; past the cache as :func:`store_past`."""
+    # A literal: the instruction is another.
+    is_past = bool(isinstance(past, types.BooleanLiteral) and past.literal_value)
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        narrow = ir.VectorType(ir.FloatType(), REGISTER)
+        for first, address in _parts(context, builder, array, *arguments[:2]):
+            places = ir.Constant(
+                ir.VectorType(SMALL, REGISTER), list(range(first, first + REGISTER))
+            )
+            value = builder.shuffle_vector(arguments[2], arguments[2], places)
+            written = builder.store(
+                builder.fptrunc(value, narrow), address, align=32 if is_past else 4
+            )
+            if is_past:
+                written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, vector, past), code
+
+
+@intrinsic
+def store_narrow_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
+    """Write the first lanes of a vector in float64 to flat memory in float32."""
+
+    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        data = make_array(array)(context, builder, arguments[0]).data
+        kind = ir.VectorType(ir.FloatType(), WIDE)
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        values = builder.fptrunc(arguments[3], kind)
+        mask = first_lanes(builder, arguments[2], WIDE)
+        name = f"llvm.masked.store.{name_of(kind)}.p0"
+        call_llvm(builder, name, ir.VoidType(), [values, address, SMALL(4), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64, types.uint64, vector), code
+
+
+@intrinsic
+def only_first(_context: Any, vector: Any, count: Any) -> Any:
+    """A vector's first lanes, and zeros."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value, number = arguments
+        zeros = splat(builder, ir.Constant(value.type.element, 0.0), vector.lanes)
+        return builder.select(first_lanes(builder, number, vector.lanes), value, zeros)
+
+    return vector(vector, types.uint64), code
 
 
 def first_lanes(builder: Any, count: Any, lanes: int = LANES) -> Any:

@@ -1,6 +1,7 @@
 """The kernels among threads, forked children and directories that cannot be written."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -125,3 +126,20 @@ def test_a_package_directory_that_cannot_be_written(tmp_path, home):
     )
     if home == "writable":
         assert list(cache.rglob("*.nbi"))
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names x86's features")
+def test_a_processor_without_avx512():
+    features = "64bit sse sse2 sse3 ssse3 sse4.1 sse4.2 popcnt avx avx2 fma bmi bmi2 f16c lzcnt"
+    environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64-v3"}
+    environment["NUMBA_CPU_FEATURES"] = ",".join(f"+{name}" for name in features.split())
+    files = ("test_powers.py", "test_cpu_extremes.py")
+    chosen = "powers or undefined or normal or zero or rounding_errors or nearly_certain"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
+    tests = [str(Path(__file__).with_name(name)) for name in files]
+    done = subprocess.run(
+        [*command, *tests], env=environment, timeout=600, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    code = "from crossent_spec.cpu.vectors import AVX512; assert not AVX512"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
