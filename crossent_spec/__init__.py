@@ -20,9 +20,9 @@ from .linear import (
     linear_cross_entropy_value_and_grad,
     linear_cross_entropy_vjp,
 )
+from .linear_module import LinearCrossEntropyLoss
 from .modules import (
     CrossEntropyLoss,
-    LinearCrossEntropyLoss,
     OneFlowCrossEntropyLoss,
     UnitScaledCrossEntropyLoss,
 )
