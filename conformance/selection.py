@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -43,16 +42,26 @@ def select(given: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
         A pattern selects nothing.
     """
     outside: list[Case] = []
+    wrong: dict[str, ValueError] = {}
 
     def parsed(pattern: str) -> bool:
-        with contextlib.suppress(ValueError):
+        try:
             outside.append(Case.parse(pattern))
-            return True
-        return False
+        except ValueError as error:
+            wrong[pattern] = error
+            return False
+        return True
 
-    chosen = choose(
-        given, lambda case: (case.id, *clauses_of(case)), patterns, "case", "id or clause", parsed
-    )
+    try:
+        chosen = choose(
+            given, lambda case: (case.id, *clauses_of(case)), patterns, "case", "id or clause",
+            parsed,
+        )  # fmt: skip
+    except NoMatchError as error:
+        pattern = next(reversed(wrong))
+        # What has all parts of an id was meant for one.
+        why = f"; as an id: {wrong[pattern]}" if pattern.count("/") >= 4 else ""
+        raise NoMatchError(f"{error}{why}") from None
     meant = {*chosen, *outside}
     return [case for case in given if case in meant] + sorted(
         meant.difference(given), key=lambda case: case.id

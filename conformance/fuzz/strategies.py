@@ -22,7 +22,8 @@ from conformance.values import EDGES
 from . import metamorphic
 from .example import Example
 
-#: The largest array of logits; larger ones belong to the corpus, which chooses them well.
+#: The most logits, or nearly twice as many where two sizes meet; larger arrays belong to the
+#: corpus, which chooses them well.
 LARGEST = 6000
 
 #: Requirements that are about the rank of the target, and need d1.

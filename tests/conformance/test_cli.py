@@ -195,6 +195,17 @@ def test_a_case_outside_the_corpus_is_selected_by_its_id():
     assert selection.select(CASES, [other.id, CASES[0].id]) == [CASES[0], other]
 
 
+def test_what_was_meant_for_an_id_is_told_why_it_is_none():
+    patterns = ["ce/", "nothing", "ce/index/4x10/f32/mean,smoothing=1.5"]
+    with pytest.raises(selection.NoMatchError) as caught:
+        selection.select(CASES, [patterns[0], patterns[2]])
+    assert str(caught.value).startswith(f"-k {patterns[2]}: no case has such an id or clause; as")
+    assert "got 1.5" in str(caught.value)
+    with pytest.raises(selection.NoMatchError) as caught:
+        selection.select(CASES, patterns)
+    assert str(caught.value) == "-k nothing: no case has such an id or clause"
+
+
 def test_clauses_are_listed_and_narrowed_down():
     everything = invoke("clauses").stdout
     assert all(clause.id in everything and clause.check in everything for clause in CATALOGUE)
