@@ -83,29 +83,29 @@ def chunks() -> Iterator[Case]:
     """Chunking options: the result must not depend on them."""
     options = ("auto", "chunk1", "chunk2", "chunk3", "chunk5", "chunk64", "whole", "aspect",
                "aspect4", "accurate", "balanced", "compact")  # fmt: skip
-    for option in options:
-        yield from product(
+    yield from product(
+        system=["linear"],
+        shape=[(13, 8)],
+        classes=[(20,)],
+        reduction=REDUCTIONS,
+        options=options,
+        dtype=DTYPES,
+    )
+    # One rotation through all options: of one for each, none would come to the last values.
+    yield from rotate(
+        product(
             system=["linear"],
-            shape=[(13, 8)],
+            shape=[(13, 8), (16, 4)],
             classes=[(20,)],
             reduction=REDUCTIONS,
-            options=[option],
-            dtype=DTYPES,
-        )
-        yield from rotate(
-            product(
-                system=["linear"],
-                shape=[(13, 8), (16, 4)],
-                classes=[(20,)],
-                reduction=REDUCTIONS,
-                options=[option],
-            ),
-            weight=("mixed", "absent"),
-            bias=("yes", "no", "yes"),
-            ignored=("some", "nowhere", "first", "last"),
-            ignore_index=(None, -1, 3, None),
-            form=("module", "function"),
-        )
+            options=options,
+        ),
+        weight=("mixed", "absent"),
+        bias=("yes", "no", "yes"),
+        ignored=("some", "nowhere", "first", "last"),
+        ignore_index=(None, -1, 3, None),
+        form=("module", "function"),
+    )
     # Options beside what torch runs without chunks; only a K-dimensional bias is documented to.
     yield from product(
         system=["linear"],

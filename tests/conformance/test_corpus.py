@@ -41,7 +41,7 @@ def test_the_corpus_is_about_as_large_as_promised():
 #: How many cases each system has, and the SHA-256 of their ids, one a line, in their order.
 CASES_OF = {
     "ce": (2670, "e9cbdf531b842d1e"),
-    "linear": (1198, "59355c504fcbfe09"),
+    "linear": (1198, "af78817900039533"),
     "oneflow": (896, "cba8eacf8693a9c5"),
     "unit": (791, "de8d1edb22d283e5"),
 }
