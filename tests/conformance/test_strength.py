@@ -31,6 +31,7 @@ ONLY_FULL = {
     "bfloat-truncates": "oneflow/index/3x4x5/bf16/none,grad=negative,grad_layout=offset",
     "scaled-bfloat": "ce/index/1x2/bf16/none,form=module,weight=large,ignored=some,logits=wide,target_layout=readonly,grad=mixed,grad_layout=strided,script=again,seed=682",
     "grad-output-zero-is-one": "ce/index/4x10/f32/none,grad=zero",
+    "chunk-ignores-ignored": "linear/index/6x5-4/f32/sum,ignored=some,options=chunk2",
     "chunk-ignores-smoothing": "linear/index/13x8-5x3/f32/mean,smoothing=0.1,options=chunk3",
     "chunk-larger-than-batch": "linear/index/1x4-7/f32/mean,options=chunk64",
     "mult-forgotten-with-probabilities": "unit/prob/2x4x3/f64/none,grad=mixed,mult=0.5",
