@@ -24,15 +24,13 @@ from numba.extending import intrinsic, lower_builtin
 from numba.np.arrayobj import make_array
 
 LANES = 64
-#: Lanes in float64.
-WIDE = 32
-#: Numbers in float64 of the widest register.
-REGISTER = 8
 #: Elements of a cache line.
 LINE = 16
-
 #: Whether the processor that is compiled for has AVX-512.
 AVX512 = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+#: Numbers in float64 of the widest register, and lanes in float64.
+REGISTER = 8 if AVX512 else 4
+WIDE = 4 * REGISTER
 
 INDEX, SMALL = ir.IntType(64), ir.IntType(32)
 LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: SMALL}
@@ -54,7 +52,7 @@ class _VectorModel(PrimitiveModel):  # type: ignore[misc]
 
 
 SINGLE, DOUBLE = Vector(types.float32), Vector(types.float64)
-#: Half as many: of numbers that are read from memory in float64, in which they fill twice the room.
+#: Of numbers that are read from memory in float64, in which fewer fill as much room.
 WIDER = Vector(types.float64, WIDE)
 
 
@@ -240,7 +238,7 @@ def store_narrow(_context: Any, array: Any, index: Any, vector: Any, past: Any) 
             )
             value = builder.shuffle_vector(arguments[2], arguments[2], places)
             written = builder.store(
-                builder.fptrunc(value, narrow), address, align=32 if is_past else 4
+                builder.fptrunc(value, narrow), address, align=4 * REGISTER if is_past else 4
             )
             if is_past:
                 written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
