@@ -1,11 +1,13 @@
 """Golden files: proved, written, and the commands on them."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+from conformance.case import Case
 from conformance.golden import cli, write
 from conformance.golden.diff import compare
 from conformance.golden.read import read_folder
@@ -183,3 +185,52 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     error = invoke("regenerate", "--into", tmp_path / "file" / "below", "-j", "1", code=2)
     assert f"{tmp_path}/file/below cannot be written: Not a directory; nothing changed" in error
+
+
+#: What a process that is started afresh does not have.
+INHERITED = []
+
+
+def seen(number):
+    return number, os.getpid(), len(INHERITED)
+
+
+@pytest.mark.parametrize(
+    ("count", "jobs", "processors", "processes"),
+    [
+        (16, 4, 4, 1),  # not worth a second process
+        (17, 1, 4, 1),
+        (40, None, 1, 1),
+        (40, None, None, 1),
+        (17, 2, 1, 2),
+        (40, None, 2, 2),
+    ],
+)
+def test_work_is_shared_by_as_many_processes_as_are_wanted(
+    monkeypatch, count, jobs, processors, processes
+):
+    started = []
+    pool = write.ProcessPoolExecutor
+    monkeypatch.setattr(
+        write, "ProcessPoolExecutor", lambda *args, **kw: started.append(args) or pool(*args, **kw)
+    )
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(sys.modules[__name__], "INHERITED", [1])
+    found = list(write.in_processes(seen, range(count), jobs))
+    assert [number for number, _, _ in found] == list(range(count))
+    if processes == 1:
+        assert started == []
+        assert {process for _, process, _ in found} == {os.getpid()}
+    else:
+        assert started == [(processes,)]
+        assert os.getpid() not in {process for _, process, _ in found}
+        assert {inherited for _, _, inherited in found} == {0}
+
+
+def test_vectors_are_made_by_as_many_processes_as_are_wanted(monkeypatch, vectors):
+    cases, asked = [Case.parse(vector.id) for vector in vectors[:2]], []
+    monkeypatch.setattr(
+        write, "in_processes", lambda work, items, jobs: asked.append(jobs) or map(work, items)
+    )
+    assert [vector.id for vector in write.make_all(cases, 3)] == [case.id for case in cases]
+    assert asked == [3]
