@@ -234,3 +234,9 @@ def test_vectors_are_made_by_as_many_processes_as_are_wanted(monkeypatch, vector
     )
     assert [vector.id for vector in write.make_all(cases, 3)] == [case.id for case in cases]
     assert asked == [3]
+
+
+def test_a_new_folder_is_made_with_those_above_it(tmp_path, vectors):
+    place = tmp_path / "not" / "yet"
+    replace_files(place, render_all(vectors))
+    assert [found.id for found in read_folder(place)] == sorted(vector.id for vector in vectors)
