@@ -140,7 +140,7 @@ def _exchange(first: Path, second: Path) -> bool:
     """Exchange two names in one step, which Linux does for most file systems."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        rename = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):
         return False
     return bool(rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +125,35 @@ def test_where_names_cannot_be_exchanged_at_once(folder, vectors, monkeypatch):
     replace_files(folder, render_all(vectors[:1]))
     assert len(read_folder(folder)) == 1
     assert [path.name for path in folder.iterdir()] == ["vectors"]
+
+
+def test_an_error_between_two_names_gives_the_old_folder_its_own_back(folder, monkeypatch):
+    before, rename = snapshot(folder), Path.rename
+
+    def fail(path, target):
+        if path.name.endswith(str(os.getpid())):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(write, "_exchange", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(KeyboardInterrupt):
+        replace_files(folder, {"index.json": b"{}"})
+    assert snapshot(folder) == before
+    assert [path.name for path in folder.iterdir()] == ["vectors"]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a file system that can")
+def test_names_are_exchanged_at_once_where_that_can_be(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        monkeypatch.chdir(place)
+        for name in ("a", "b"):
+            Path(name).mkdir()
+            Path(name, name).touch()
+        assert write._exchange(Path("a"), Path("b"))
+        assert [path.name for path in (*Path("a").iterdir(), *Path("b").iterdir())] == ["b", "a"]
+        assert not write._exchange(Path("a"), Path("missing"))
+        monkeypatch.undo()
 
 
 # The commands.
