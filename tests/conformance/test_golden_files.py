@@ -97,9 +97,17 @@ def test_the_installation_finds_the_files():
 # One vector, there and back.
 
 
-@pytest.mark.parametrize("case", FEW, ids=lambda case: case.id)
+#: Calls that the few are not: what is called again, and numbers that JSON has not.
+MORE = [
+    Case.parse("ce/index/6x5/f32/mean,script=again"),
+    Case.parse("ce/index/4x10/f32/mean,bad=smoothing-nan"),
+]
+
+
+@pytest.mark.parametrize("case", [*FEW, *MORE], ids=lambda case: case.id)
 def test_a_vector_read_back_is_the_request_of_its_case(tmp_path, case):
     vector = make_vector(case)
+    assert vector.raises == ("no" if case.bad == "no" else "must")
     replace_files(tmp_path, render_all([vector]))
     (read,) = read_folder(tmp_path)
     assert read.to_json() == vector.to_json()

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from flint import arb, ctx
 
 from conformance.case import Case
 from conformance.expect import ExactCall
+from conformance.golden import make
 from conformance.golden import prove as proving
 from conformance.golden.exact import Exact
 from conformance.golden.make import AmbiguousOverflowError, make_vector
@@ -105,8 +107,19 @@ def test_what_cannot_be_proved_is_not_stored(monkeypatch):
 
 def test_a_result_about_the_largest_number_is_not_stored():
     case = Case(shape=(4096, 3), dtype="f16", reduction="sum", logits="against")
-    with pytest.raises(AmbiguousOverflowError, match="largest float16"):
+    with pytest.raises(AmbiguousOverflowError, match="loss is about the largest float16"):
         make_vector(case)
+
+
+@pytest.mark.parametrize("value", [65504.0, -65504.0])
+def test_what_may_round_to_infinity_is_about_the_largest_number(value):
+    """Half a unit beyond 65504, that is 16 but for what lies between the bound and a product."""
+    proved = SimpleNamespace(values=np.array([value]), overflow=False, distance=np.array([0.5]))
+    arguments = Case(), "loss", "float16"
+    (bound,) = make._tolerance(*arguments, np.array([15.98]), (proved,))
+    assert 16.48 <= bound <= 16.5
+    with pytest.raises(AmbiguousOverflowError):
+        make._tolerance(*arguments, np.array([16.0]), (proved,))
 
 
 def test_readings_that_a_page_leaves_open_stand_beside_each_other():
