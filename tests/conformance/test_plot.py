@@ -2,11 +2,14 @@
 
 import itertools
 import math
+import re
 
+import numpy as np
 import pytest
 
 import conformance
-from conformance.case import Case
+from conformance.case import DTYPES, Case
+from conformance.matrix import plot
 from conformance.matrix.plot import MARKS, Point, draw, points
 from conformance.result import Result
 
@@ -60,3 +63,46 @@ def test_a_plot_of_one_point_has_axes(ulps, count):
     drawn = draw("loss", [Point(count, "f32", ulps, True)])
     assert len(drawn.across) >= 2
     assert len(drawn.up) >= 3
+
+
+def places(path, mark):
+    return [tuple(map(float, part.split())) for part in path.replace(mark, "").split("M")[1:]]
+
+
+def test_marks_stand_where_ticks_say():
+    found = [Point(10**i, "f32", 10.0 ** (i - 1), i != 2) for i in range(4)]
+    drawn = draw("loss", found)
+    across, up = ({text: at for at, text in ticks} for ticks in (drawn.across, drawn.up))
+    assert list(across) == ["1", "10", "100", "1000"]
+    assert list(up) == ["10⁻¹", "1", "10", "100"]
+    marks = places(drawn.marks["f32"], MARKS["f32"])
+    expected = list(zip(across.values(), up.values(), strict=True))
+    np.testing.assert_allclose(marks, expected, atol=0.75)  # half of what places are rounded to
+    (ring,) = places(drawn.failing, plot._RING)
+    assert ring == marks[2]
+    assert drawn.worst == [("f32", 4, 10.0, 100.0)]
+    # Each a step from the one before, within the drawing and beside what is written there.
+    for at, size in ((list(across.values()), plot.WIDTH), (list(up.values()), plot.HEIGHT)):
+        np.testing.assert_allclose(np.diff(at), at[1] - at[0])
+        assert abs(at[1] - at[0]) > size / 8
+        assert 0 < min(at) < max(at) < size
+
+
+def test_ticks_are_few_and_those_that_are_needed():
+    def ticks(*ulps):
+        return [text for _, text in draw("", [Point(2, "f64", one, True) for one in ulps]).up]
+
+    assert ticks() == ticks(1.0) == ["1", "10", "100"]
+    assert ticks(0.0) == ["1", "10", "100", "0"]
+    assert ticks(math.inf) == ["1", "10", "100", "∞"]
+    assert ticks(1e-12) == ["10⁻³", "10⁻²", "10⁻¹"]
+    assert ticks(1.0, 1e7) == [plot._power(power) for power in range(8)]
+    assert ticks(1.0, 1e8) == ["1", "100", "10⁴", "10⁶", "10⁸"]
+    assert [text for _, text in draw("", []).across] == ["1", "10"]
+    assert [text for _, text in draw("", [Point(1, "f32", 1.0, True)]).across] == ["1", "10"]
+
+
+def test_marks_are_paths_of_every_dtype():
+    assert set(MARKS) == set(DTYPES)
+    assert all(re.fullmatch(r"[mlhvz0-9-][mlhvz0-9 -]*", path) for path in MARKS.values())
+    assert len(set(MARKS.values())) == len(MARKS)
