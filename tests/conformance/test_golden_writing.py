@@ -143,6 +143,15 @@ def test_an_error_between_two_names_gives_the_old_folder_its_own_back(folder, mo
     assert [path.name for path in folder.iterdir()] == ["vectors"]
 
 
+def test_a_system_that_cannot_exchange_names_at_once(folder, vectors, monkeypatch):
+    def missing(_):
+        raise OSError
+
+    monkeypatch.setattr(write.ctypes, "CDLL", missing)
+    replace_files(folder, render_all(vectors[:1]))
+    assert len(read_folder(folder)) == 1
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a file system that can")
 def test_names_are_exchanged_at_once_where_that_can_be(monkeypatch):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
