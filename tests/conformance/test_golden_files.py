@@ -114,6 +114,17 @@ def test_a_vector_read_back_is_the_request_of_its_case(tmp_path, case):
     assert make_request(read).message() == build(case).message()
 
 
+def test_a_vector_of_other_arrays_than_its_cases():
+    case, other = FEW[0], Case.parse(f"{FEW[0].id},seed=7")
+    vector = make_vector(case, build(other))
+    assert vector.id == case.id
+    assert (
+        vector.loss.to_json()
+        == make_vector(other).loss.to_json()
+        != make_vector(case).loss.to_json()
+    )
+
+
 def test_flags_have_notes_with_real_addresses():
     for flag in BY_NAME.values():
         assert flag.catches.endswith(".")

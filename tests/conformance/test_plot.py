@@ -98,6 +98,11 @@ def test_ticks_are_few_and_those_that_are_needed():
     assert ticks(1e-12) == ["10⁻³", "10⁻²", "10⁻¹"]
     assert ticks(1.0, 1e7) == [plot._power(power) for power in range(8)]
     assert ticks(1.0, 1e8) == ["1", "100", "10⁴", "10⁶", "10⁸"]
+    assert ticks(1e-3, 1e7) == ["10⁻³", "10⁻¹", "10", "1000", "10⁵", "10⁷"]
+    drawn = draw("", [Point(2, "f32", one, True) for one in (0.0, 3.0, math.inf)])
+    heights = [up for _, up in places(drawn.marks["f32"], MARKS["f32"])]
+    up = {text: at for at, text in drawn.up}
+    np.testing.assert_allclose([min(heights), max(heights)], [up["∞"], up["0"]], atol=0.75)
     assert [text for _, text in draw("", []).across] == ["1", "10"]
     assert [text for _, text in draw("", [Point(1, "f32", 1.0, True)]).across] == ["1", "10"]
 
