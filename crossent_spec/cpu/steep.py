@@ -101,7 +101,7 @@ def steep(
             a = of_target
         value = np.float64(x[at + i * along])
         d = value - m
-        if d == 0.0 and abs(total) < np.inf:
+        if d == 0.0 and rest < 1.0 and abs(total) < np.inf:
             # Of a class that has nearly all probability, what it lacks.
             lacking = total * (rest / (1.0 + rest))
             g = (total - a) - (lacking if alone else something(lacking, total, s))
