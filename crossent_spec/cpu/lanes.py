@@ -224,7 +224,8 @@ def finish(
             factor[lane] = f
             of_peak = beside[lane] - f * unit[lane] * rest
             other = own_e[lane] * f - of_target[lane]
-            below[lane] = s[lane] * (of_peak if peaked[lane] else other)
+            # Of most of all probability, what is lacking.
+            below[lane] = s[lane] * (of_peak if peaked[lane] and rest < 1.0 else other)
             found |= is_steep(s[lane] * f)
     return found
 

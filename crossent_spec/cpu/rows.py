@@ -259,7 +259,8 @@ def rows(
             continue
         at_target = 0.0
         if y is not None:
-            if own_logit == top:
+            # Of most of all probability, what is lacking.
+            if own_logit == top and rest < 1.0:
                 at_target = s * (apart - weights * (rest / (1.0 + rest)))
             else:
                 at_target = s * (np.float64(e[target]) * factor - of_target)

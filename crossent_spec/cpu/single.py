@@ -397,6 +397,6 @@ def single_rows(begin: Any, end: Any, classes: Any, x: Any, *others: Any) -> Non
     no weights.
     """
     most = max(1, AT_ONCE // classes)
-    e = np.empty(most * (np.int64(whole(classes)) + LANES) + LINE, x.dtype)
+    e = np.empty(most * (np.int64(whole(classes)) + LANES) + 2 * LINE, x.dtype)
     which, peaks, kept = np.empty(most, np.int64), np.empty(most, x.dtype), np.empty((7, most))
     rows_at_once(e, which, peaks, kept, begin, end, classes, x, *others)

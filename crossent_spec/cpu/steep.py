@@ -101,12 +101,13 @@ def steep(
             a = of_target
         value = np.float64(x[at + i * along])
         d = value - m
-        if d == 0.0:
+        if d == 0.0 and rest < 1.0 and abs(total) < np.inf:
             # Of a class that has nearly all probability, what it lacks.
             lacking = total * (rest / (1.0 + rest))
             g = (total - a) - (lacking if alone else something(lacking, total, s))
         else:
             share = total / (1.0 + rest) * math.exp(d)
-            share += share * lost_by_subtraction(value, m, d)
+            # Not a sum, of which ∞ would make NaN.
+            share *= 1.0 + lost_by_subtraction(value, m, d)
             g = (something(share, total, s) if d > -np.inf else share) - a
         out[to + i * out_along] = s * g

@@ -132,6 +132,22 @@ def test_the_gradient_of_a_target_far_from_the_peak_does_not_cancel(name, layout
 
 
 @pytest.mark.parametrize("name", ["f4", "f8"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [10, 300, 4100])
+@pytest.mark.parametrize("g", [1.0, 2.0**40])
+def test_the_gradient_of_a_target_at_a_low_peak_does_not_cancel(name, layout, classes, g):
+    """Smoothed wholly, the target's share is as little as its probability."""
+    x, _ = problem(classes, (20, classes), DTYPES[name], 1.0)
+    y = x.argmax(axis=1)
+    got = cs.cross_entropy_value_and_grad(
+        np.asarray(x, order=layout), y, reduction="sum", label_smoothing=1.0, grad_output=g
+    )[1].input
+    exact, low = exactly(x, y, None, "sum", 1.0, g)[1]
+    at = np.arange(20), y
+    assert ulps(got[at], exact[at], low[at], DTYPES[name]).max() <= 8
+
+
+@pytest.mark.parametrize("name", ["f4", "f8"])
 @pytest.mark.parametrize("shape", [(3, 4), (3, 40), (3, 4100), (3, 4, 20)])
 def test_an_infinite_weight_makes_an_infinite_loss_even_at_the_peak(name, shape):
     x = np.zeros(shape, DTYPES[name])
@@ -140,6 +156,28 @@ def test_an_infinite_weight_makes_an_infinite_loss_even_at_the_peak(name, shape)
     w = np.ones(shape[1], DTYPES[name])
     w[1] = np.inf
     assert np.isposinf(cs.cross_entropy(x, y, w, reduction="none")).all()
+
+
+@pytest.mark.parametrize("name", ["f4", "f8"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [4, 40, 300, 4100])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("peak", [0.0, 2.0, 20.0])
+def test_an_infinite_weight_makes_a_gradient_infinite(name, layout, classes, smoothing, peak):
+    x = np.random.default_rng(classes).random((20, classes)).astype(DTYPES[name])
+    x[:, 1] = peak
+    y = np.arange(20) % 3
+    w = np.ones(classes, x.dtype)
+    w[1] = np.inf
+    got = cs.cross_entropy_value_and_grad(
+        np.asarray(x, order=layout), y, w, reduction="sum", label_smoothing=smoothing
+    )[1].input
+    # A = ∞ where the weight counts: ∞·p of each class, and ∞ − ∞ of its own.
+    expected = np.full(x.shape, np.inf)
+    expected[:, 1] = np.nan
+    counts = (y == 1) | (smoothing > 0)
+    np.testing.assert_array_equal(got[counts], expected[counts])
+    assert np.isfinite(got[~counts]).all()
 
 
 def test_a_mean_that_float64_has_although_it_has_not_the_sum():
