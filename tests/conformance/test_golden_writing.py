@@ -165,6 +165,14 @@ def test_names_are_exchanged_at_once_where_that_can_be(monkeypatch):
         monkeypatch.undo()
 
 
+def test_a_file_of_nothing_is_json_with_empty_members():
+    text = write.render("mode", []).decode()
+    assert text.endswith('"mode":"mode",\n"notes":{},\n"vectors":[]\n}\n')
+    assert json.loads(text)["vectors"] == []
+    with pytest.raises(ValueError, match="JSON"):
+        write._dump(float("nan"))  # which is a word in our files
+
+
 # The commands.
 
 
