@@ -29,20 +29,23 @@ from .vectors import (
     largest,
     load,
     load_first,
-    load_wide,
-    load_wide_first,
-    nothing,
-    only_first,
     repeated,
     settle,
     store,
     store_first,
-    store_narrow,
-    store_narrow_first,
     store_past,
-    summed,
     to_line,
     total,
+)
+from .wide_vectors import (
+    load_wide,
+    load_wide_first,
+    nothing,
+    only_first,
+    store_narrow,
+    store_narrow_first,
+    summed,
+    whole_wide,
 )
 
 #: Elements of the rows that are taken at once, so that they and their exponentials stay in the
@@ -60,12 +63,6 @@ FULL, HALF = np.uint64(LANES), np.uint64(WIDE)
 def whole(n: Any) -> Any:
     """How many of n elements fill vectors."""
     return np.uint64(n) & ~np.uint64(LANES - 1)
-
-
-@kernel(inline="always")
-def whole_wide(n: Any) -> Any:
-    """How many of n elements fill vectors in float64."""
-    return np.uint64(n) & ~np.uint64(WIDE - 1)
 
 
 @kernel()

@@ -118,22 +118,6 @@ def first_lane(_context: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def summed(_context: Any, total: Any, part: Any, one: Any) -> Any:
-    """A sum of vectors, given the number one.
-
-    As a product and a sum: of conversions to float64 the units that add have enough to do.
-    """
-
-    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        so_far, value, factor = arguments
-        factors = splat(builder, factor, total.lanes)
-        name = f"llvm.fma.{name_of(value.type)}"
-        return call_llvm(builder, name, value.type, [value, factors, so_far])
-
-    return total(total, part, types.float64), code
-
-
-@intrinsic
 def repeated(_context: Any, number: Any) -> Any:
     """A vector of one number."""
 
@@ -159,25 +143,6 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-@intrinsic
-def nothing(_context: Any) -> Any:
-    """Zeros in float64, to sum upon."""
-
-    def code(_context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
-        return splat(builder, ir.Constant(ir.DoubleType(), 0.0), WIDE)
-
-    return WIDER(), code
-
-
-def _parts(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Yield the addresses of a wide vector's registers, each of which is converted by itself."""
-    data = make_array(kind)(context, builder, array).data
-    register = ir.VectorType(LLVM[kind.dtype], REGISTER)
-    for first in range(0, WIDE, REGISTER):
-        place = builder.add(index, INDEX(first))
-        yield first, builder.bitcast(builder.gep(data, [place]), register.as_pointer())
-
-
 def joined(builder: Any, parts: Any) -> Any:
     """Return code for one vector of several."""
     while len(parts) > 1:
@@ -186,94 +151,6 @@ def joined(builder: Any, parts: Any) -> Any:
         pairs = zip(parts[::2], parts[1::2], strict=True)
         parts = [builder.shuffle_vector(a, b, places) for a, b in pairs]
     return parts[0]
-
-
-@intrinsic
-def load_wide(_context: Any, array: Any, index: Any) -> Any:
-    """A vector in float64 of flat memory in either type, from an index on."""
-
-    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        size, wider = array.dtype.bitwidth // 8, ir.VectorType(ir.DoubleType(), REGISTER)
-        parts = [
-            builder.load(address, align=size)
-            for _, address in _parts(context, builder, array, *arguments)
-        ]
-        if array.dtype == types.float32:
-            parts = [builder.fpext(part, wider) for part in parts]
-        return joined(builder, parts)
-
-    return WIDER(array, types.uint64), code
-
-
-@intrinsic
-def load_wide_first(_context: Any, array: Any, index: Any, count: Any, other: Any) -> Any:
-    """A vector's first lanes in float64 from flat memory; the rest of it is a number."""
-
-    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        data = make_array(array)(context, builder, arguments[0]).data
-        kind = ir.VectorType(LLVM[array.dtype], WIDE)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
-        mask, rest = first_lanes(builder, arguments[2], WIDE), splat(builder, arguments[3], WIDE)
-        size = SMALL(array.dtype.bitwidth // 8)
-        name = f"llvm.masked.load.{name_of(kind)}.p0"
-        value = call_llvm(builder, name, kind, [address, size, mask, rest])
-        if array.dtype == types.float32:
-            value = builder.fpext(value, ir.VectorType(ir.DoubleType(), WIDE))
-        return value
-
-    return WIDER(array, types.uint64, types.uint64, array.dtype), code
-
-
-@intrinsic(prefer_literal=True)
-def store_narrow(_context: Any, array: Any, index: Any, vector: Any, past: Any) -> Any:
-    """Write a vector in float64 to flat memory in float32; past the cache as :func:`store_past`."""
-    # A literal: the instruction is another.
-    is_past = bool(isinstance(past, types.BooleanLiteral) and past.literal_value)
-
-    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        narrow = ir.VectorType(ir.FloatType(), REGISTER)
-        for first, address in _parts(context, builder, array, *arguments[:2]):
-            places = ir.Constant(
-                ir.VectorType(SMALL, REGISTER), list(range(first, first + REGISTER))
-            )
-            value = builder.shuffle_vector(arguments[2], arguments[2], places)
-            written = builder.store(
-                builder.fptrunc(value, narrow), address, align=4 * REGISTER if is_past else 4
-            )
-            if is_past:
-                written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.uint64, vector, past), code
-
-
-@intrinsic
-def store_narrow_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
-    """Write the first lanes of a vector in float64 to flat memory in float32."""
-
-    def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        data = make_array(array)(context, builder, arguments[0]).data
-        kind = ir.VectorType(ir.FloatType(), WIDE)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
-        values = builder.fptrunc(arguments[3], kind)
-        mask = first_lanes(builder, arguments[2], WIDE)
-        name = f"llvm.masked.store.{name_of(kind)}.p0"
-        call_llvm(builder, name, ir.VoidType(), [values, address, SMALL(4), mask])
-        return context.get_dummy_value()
-
-    return types.void(array, types.uint64, types.uint64, vector), code
-
-
-@intrinsic
-def only_first(_context: Any, vector: Any, count: Any) -> Any:
-    """A vector's first lanes, and zeros."""
-
-    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        value, number = arguments
-        zeros = splat(builder, ir.Constant(value.type.element, 0.0), vector.lanes)
-        return builder.select(first_lanes(builder, number, vector.lanes), value, zeros)
-
-    return vector(vector, types.uint64), code
 
 
 def first_lanes(builder: Any, count: Any, lanes: int = LANES) -> Any:

@@ -268,8 +268,9 @@ def rows(plan: Plan) -> Any:
             s *= real(load(scales, n * scale_step))
         of_logits = s * gain
         factor = weights / (one + rest)
-        # Of the largest logit, 1 − p is R/(1 + R), which nothing cancels in.
-        at_top = own == top
+        # Of a largest logit that has most of all probability, 1 − p is R/(1 + R), which nothing
+        # cancels in; of a lower one p itself is little.
+        at_top = own == top and rest < one
         beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
         out_at = at(out_place, item, position)

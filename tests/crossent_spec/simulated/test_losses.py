@@ -289,3 +289,18 @@ def test_modules_take_arrays_of_the_gpu():
     expected = crossent_spec.cross_entropy(x, y, weight, label_smoothing=0.1)
     np.testing.assert_array_equal(host(module(x, y))[0], host(expected)[0])
     assert host(module.vjp(x, y)[1]().input)[0].shape == LOGITS.shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_a_target_at_a_low_peak_does_not_cancel(dtype):
+    """Smoothed wholly, the target's share is as little as its probability."""
+    x = generator.normal(size=(3, 900)).astype(dtype)
+    y = x.argmax(axis=1)
+    arguments = {"label_smoothing": 1.0, "reduction": "sum", "wrt": "input"}
+    got, expected = (
+        crossent_spec.cross_entropy_value_and_grad(x, y, backend=where, **arguments)[1].input
+        for where in ("cuda", "cpu")
+    )
+    # Of the two that are subtracted each has some units of error.
+    eps = np.finfo(x.dtype).eps
+    np.testing.assert_allclose(got, expected, rtol=4 * eps, atol=8 * eps / 900)
