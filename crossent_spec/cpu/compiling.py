@@ -34,7 +34,16 @@ FLAGS = {
 
 
 def kernel(inline: str = "never", allocates: bool = False) -> Callable[[Function], Function]:
-    """Compile a function at its first call, and keep the machine code on disk."""
+    """Compile a function at its first call, and keep the machine code on disk.
+
+    Parameters
+    ----------
+    inline
+        "always" where it is part of its callers before they are compiled.
+    allocates
+        Whether it makes arrays.  What does not counts no references to those it is given: done by
+        atomic instructions at each call of another kernel, that took a sixth of a short row's time.
+    """
 
     def decorate(function: Function) -> Function:
         try:

@@ -8,8 +8,8 @@ terms after the 1 are enough.  With t_j the float32 next to 2^(j/16) and d_j = 2
 and only this last sum is rounded at the result's own size.  What looks numbers up in a register is
 an instruction of AVX-512; without it, :func:`.exponential.exp_single` serves.
 
-As there, a row shares a power of two.  :func:`shared_powers` gives the two numbers that
-:func:`powers` needs for a row.
+As there, a row shares a power of two.  :func:`shared_powers` gives what :func:`powers` needs for
+a row: the least x whose exponential is not zero, and the table with the row's exponents.
 """
 
 # What an intrinsic is called with has names in its signature, and only places in its code.

@@ -382,7 +382,7 @@ def rows_at_once(
                 gradients(e, e_at, classes, high, low, out, to)
             if y is not None:
                 out[to + target] = s * at_target[k]
-    if fused and past:
+    if past:
         settle()
 
 

@@ -22,7 +22,7 @@ BLOCK = 8 << 20
 PART = 1 << 17
 
 
-@kernel(allocates=True)
+@kernel()
 def widened(begin: Any, end: Any, matrix: Any, out: Any) -> None:
     """Convert the rows from ``begin`` to ``end``."""
     for i in range(begin, end):
