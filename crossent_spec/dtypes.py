@@ -1,7 +1,8 @@
-"""The element types of the library, and rounding to them."""
+"""The element types of the library, rounding to them, and division."""
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -48,9 +49,15 @@ def to_float64(array: NDArray[Any]) -> NDArray[np.float64]:
 
 
 @cache
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Tell whether a dtype is that of ml_dtypes, which NumPy's own functions may not know."""
+    return dtype.name == "bfloat16"
+
+
+@cache
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return a dtype in the machine's byte order, which is the only one that bfloat16 has."""
-    return dtype if dtype.name == "bfloat16" else dtype.newbyteorder("=")
+    return dtype if is_bfloat16(dtype) else dtype.newbyteorder("=")
 
 
 def round_to(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -62,9 +69,18 @@ def round_to(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     values = np.asarray(values, dtype=np.float64)
     dtype = native(dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        if dtype.name == "bfloat16":
+        if is_bfloat16(dtype):
             return _round_to_odd_float32(values).astype(dtype)
         return values.astype(dtype)
+
+
+def quotient(a: float, b: float) -> float:
+    """Return a/b as IEEE 754 has it, infinite or NaN where b is zero.
+
+    >>> quotient(-1.0, 0.0), quotient(0.0, 0.0)
+    (-inf, nan)
+    """
+    return a / b if b else a * math.copysign(math.inf, b)
 
 
 def _round_to_odd_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .dtypes import native, round_to
+from .dtypes import native, quotient, round_to
 from .problem import (
     Problem,
     check_grad_output,
@@ -96,8 +97,9 @@ def value_and_grad_on_logits(
         return device().value_and_grad(problem, names, grad_output, out, formula.mult, formula.unit)
     check_out(out, problem, "input" in names)
     g = check_grad_output(grad_output, problem.loss_shape)
-    losses, gradients = _losses_and_gradients(problem, names, g, formula, out)
-    return reduced_loss(problem, losses, formula), gradients
+    divisor = _divisor(problem, formula)
+    losses, gradients = _losses_and_gradients(problem, names, g, formula, out, divisor)
+    return reduced_loss(problem, losses, formula, divisor), gradients
 
 
 def jvp_on_logits(problem: Problem, direction: Array) -> tuple[Any, Any]:
@@ -119,29 +121,46 @@ def hvp_on_logits(problem: Problem, direction: Array, grad_output: ArrayLike | N
     return _engine().derivatives_along(problem, moved, sample_scale(problem, g))[1]
 
 
-def reduced_loss(problem: Problem, losses: Array, formula: Formula = PLAIN) -> Any:
-    """Reduce per-sample losses (N, D) in float64 and round the result to the input's dtype."""
-    divisor = _divisor(problem, formula) if problem.reduction == "mean" else 1.0
+def reduced_loss(
+    problem: Problem, losses: Array, formula: Formula = PLAIN, divisor: float | None = None
+) -> Any:
+    """Reduce per-sample losses (N, D) in float64 and round the result to the input's dtype.
+
+    ``divisor`` is what a mean is divided by, where it is known already.
+    """
+    if divisor is None:
+        divisor = _divisor(problem, formula)
     value = _engine().reduced(losses, divisor, problem.reduction)
-    return round_to(np.reshape(value, problem.loss_shape), problem.dtype)[()]
+    if problem.reduction == "none":
+        value = value.reshape(problem.loss_shape)
+    return round_to(value, problem.dtype)[()]
 
 
-def sample_scale(problem: Problem, g: Array, formula: Formula = PLAIN) -> NDArray[np.float64]:
+def sample_scale(
+    problem: Problem, g: Array, formula: Formula = PLAIN, divisor: float | None = None
+) -> NDArray[np.float64]:
     """∂(g·loss)/∂l_n, shape (N, D): g_n, g or g over the mean's denominator."""
     samples = problem.targets.keep.shape
-    scale = g.reshape(samples) if problem.reduction == "none" else g
+    if problem.reduction == "none":
+        return g.reshape(samples)
     if problem.reduction == "mean" and not formula.unit:
-        with np.errstate(all="ignore"):
-            scale = scale / _divisor(problem, formula)
-    return np.broadcast_to(scale, samples)
+        if divisor is None:
+            divisor = _divisor(problem, formula)
+        g = np.array(quotient(float(g), divisor))
+    return np.ndarray(samples, g.dtype, g, strides=(0, 0))  # of one number, stored once
 
 
 def _losses_and_gradients(
-    problem: Problem, names: Sequence[str], g: Array, formula: Formula, out: Array | None
+    problem: Problem,
+    names: Sequence[str],
+    g: Array,
+    formula: Formula,
+    out: Array | None,
+    divisor: float | None = None,
 ) -> tuple[Array, Gradients]:
     """Return the float64 losses of the samples, and the gradients."""
     engine = _engine()
-    scale = sample_scale(problem, g, formula)
+    scale = sample_scale(problem, g, formula, divisor)
     found: dict[str, Array] = {}
     beside = [name for name in names if name != "input"]
     losses = None
@@ -201,6 +220,7 @@ def _beside_the_logits(
     return found
 
 
+@cache
 def _engine() -> ModuleType:
     """Return the kernels.  They bring Numba, which takes its time, when first called."""
     from .cpu import engine
@@ -217,7 +237,11 @@ def device() -> ModuleType:
 
 def _divisor(problem: Problem, formula: Formula) -> float:
     """What 'mean' divides by; for the unit-scaled loss the number of elements of the output."""
-    return float(problem.targets.keep.size) if formula.unit else _engine().denominator(problem)
+    if problem.reduction != "mean":
+        return 1.0
+    if formula.unit:
+        return float(problem.targets.keep.size)
+    return float(_engine().denominator(problem))
 
 
 def differentiable(problem: Problem) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -103,7 +104,15 @@ def cross_entropy_problem(
             "input: got a zero-dimensional array, expected shape (C), (N, C) or (N, C, d1, ..., dK)"
         )
     problem = validate(
-        logits.shape, logits.dtype, target, weight, reduction, ignore_index, label_smoothing
+        logits.shape,
+        logits.dtype,
+        target,
+        weight,
+        reduction,
+        ignore_index,
+        label_smoothing,
+        to_classes_in_middle(logits, logits.shape),
+        placement,
     )
     if problem.targets.probabilities is not None and ignore_index >= 0:
         # The pages: "only applicable when the target contains class indices".  torch 2.13
@@ -112,8 +121,7 @@ def cross_entropy_problem(
             f"ignore_index: got {ignore_index}, which is only applicable when target contains "
             "class indices; this target contains class probabilities"
         )
-    canonical = to_classes_in_middle(logits, logits.shape)
-    return replace(problem, logits=canonical, placement=placement)
+    return problem
 
 
 def validate(
@@ -124,8 +132,13 @@ def validate(
     reduction: str,
     ignore_index: int,
     label_smoothing: float,
+    logits: Array | None = None,
+    placement: Placement | None = None,
 ) -> Problem:
-    """Validate everything but the logits themselves, of which shape and dtype are known."""
+    """Validate everything but the logits themselves, of which shape and dtype are known.
+
+    They are given if they are known, (N, C, D).
+    """
     classes = logits_shape[0] if len(logits_shape) == 1 else logits_shape[1]
     if classes < 1:
         raise ValueError(
@@ -133,13 +146,14 @@ def validate(
         )
     check_reduction(reduction)
     return Problem(
-        logits=None,
+        logits=logits,
         logits_shape=logits_shape,
         dtype=dtype,
         targets=check_target(target, logits_shape, classes, ignore_index),
         weight=check_weight(weight, classes),
         reduction=reduction,
         label_smoothing=check_label_smoothing(label_smoothing),
+        placement=placement,
     )
 
 
@@ -231,11 +245,10 @@ def check_target(
         everything = np.broadcast_to(np.True_, samples)
         return Targets(cast(Array, reshaped(array, samples)), everything, None, array, ignore_index)
     indices = array.reshape(samples)
-    limits = np.iinfo(array.dtype)
+    limits, unsigned = _integers(array.dtype)
     keep = np.ones(indices.shape, dtype=bool)
     # As an unsigned number a negative one is larger than any class: one pass instead of two.
-    unsigned = indices.view(np.dtype(f"u{array.itemsize}").newbyteorder(array.dtype.byteorder))
-    high = int(unsigned.max()) if indices.size else 0
+    high = int(indices.view(unsigned).max()) if indices.size else 0
     if high < min(classes, limits.max + 1) and not 0 <= ignore_index <= high:
         return Targets(indices.astype(np.int64, copy=False), keep, None, array)
     if limits.min <= ignore_index <= limits.max:
@@ -250,6 +263,12 @@ def check_target(
             f"[0, {classes}) or ignore_index ({ignore_index})"
         )
     return Targets(np.where(keep, indices, 0).astype(np.int64), keep, None, array)
+
+
+@cache
+def _integers(dtype: np.dtype[Any]) -> tuple[np.iinfo[Any], np.dtype[Any]]:
+    """Return the range of an integer dtype, and the unsigned one of its size and byte order."""
+    return np.iinfo(dtype), np.dtype(f"u{dtype.itemsize}").newbyteorder(dtype.byteorder)
 
 
 def with_own_indices(problem: Problem) -> Problem:
@@ -315,14 +334,14 @@ def check_out(out: Array | None, problem: Problem, wanted: bool) -> None:
     if out is None:
         return
     check_host_buffer(out, problem, wanted)
-    assert problem.logits is not None
-    in_place = to_classes_in_middle(out, out.shape)
-    same = (
-        in_place.ctypes.data == problem.logits.ctypes.data
-        and in_place.strides == problem.logits.strides
-    )
-    others = [problem.targets.original, problem.weight]
-    refuse_overlap(out, others if same else [problem.logits, *others], np.shares_memory)
+    arguments = [problem.targets.original, problem.weight]
+    logits = problem.logits
+    assert logits is not None
+    if np.may_share_memory(out, logits):
+        in_place = to_classes_in_middle(out, out.shape)
+        if in_place.ctypes.data != logits.ctypes.data or in_place.strides != logits.strides:
+            arguments.append(logits)
+    refuse_overlap(out, arguments, np.shares_memory)
 
 
 def check_host_buffer(out: Any, problem: Problem, wanted: bool) -> None:
@@ -362,9 +381,7 @@ def refuse_overlap(out: Any, arguments: Sequence[Any], overlap: Callable[[Any, A
 def _has_its_own_places(array: Any) -> bool:
     """Tell whether every element lies beyond all that the axes with shorter strides reach."""
     reach = array.dtype.itemsize
-    for step, count in sorted(
-        (abs(step), count) for step, count in zip(array.strides, array.shape, strict=True)
-    ):
+    for step, count in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
         if count > 1:
             if step < reach:
                 return False
@@ -393,8 +410,10 @@ def sample_shape(logits_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def to_classes_in_middle(array: Array, logits_shape: tuple[int, ...]) -> Array:
     """Reshape (C), (N, C) or (N, C, d1, ..., dK) to (N, C, D), without a copy where possible."""
-    batch, classes, *rest = logits_shape if len(logits_shape) > 1 else (1, *logits_shape)
-    shape = (batch, classes, math.prod(rest))
+    if len(logits_shape) == 1:
+        shape = (1, logits_shape[0], 1)
+    else:
+        shape = (logits_shape[0], logits_shape[1], math.prod(logits_shape[2:]))
     if isinstance(array, DeviceArray):
         return cast(Array, reshaped(array, shape))
     return array.reshape(shape)

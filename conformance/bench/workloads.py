@@ -55,7 +55,8 @@ class Workload:
     dtype
         Of logits, probabilities, features and weights.
     small
-        Whether this is a reduced size, for which no target is set.
+        Whether this is a size for which no target is set: a reduced one, or one so small that what
+        a call costs besides its arithmetic is all that shows.
     """
 
     kind: str
@@ -106,6 +107,7 @@ FULL = (
     Workload(INDEX, (2048, 32000)),
     Workload(INDEX, (1024, 128256)),
     Workload(INDEX, (65536, 10)),
+    Workload(INDEX, (32, 10), small=True),
     Workload(INDEX, (8, 21, 512, 512)),
     Workload(PROBABILITIES, (8192, 1000)),
     Workload(PROBABILITIES, (2048, 32000)),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dtypes import native, to_float64
+from ..dtypes import native, quotient, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
 from .few import ROWS_AT_ONCE, WIDTH, short_rows, side_by_side
@@ -88,11 +89,12 @@ def reduced(losses: Float, divisor: float, reduction: str) -> Any:
     if reduction == "none":
         return losses
     total = compensated(losses.ravel())
-    with np.errstate(all="ignore"):
-        if reduction == "mean" and not np.isfinite(total) and np.isfinite(losses).all():
-            # The sum has no place in float64, but the mean may have.
-            return np.float64(compensated(losses.ravel() * 2.0**-64)) / divisor * 2.0**64
-        return np.float64(total) if reduction == "sum" else np.float64(total) / divisor
+    if reduction == "sum":
+        return total
+    if not math.isfinite(total) and np.isfinite(losses).all():
+        # The sum has no place in float64, but the mean may have.
+        return quotient(compensated(losses.ravel() * 2.0**-64), divisor) * 2.0**64
+    return quotient(total, divisor)
 
 
 def evaluate(

@@ -27,18 +27,20 @@ def stored(array: Array) -> Array:
 
     A copy only where byte order or alignment demand one.
     """
-    if not array.dtype.isnative:
-        array = array.astype(native(array.dtype))
-    size = array.dtype.itemsize
-    if not array.flags.aligned or any(step % size for step in array.strides):
+    dtype, flags = array.dtype, array.flags
+    if not dtype.isnative:
+        dtype = native(dtype)
+        array = array.astype(dtype)
+    size = dtype.itemsize
+    if not flags.aligned or (not flags.c_contiguous and any(step % size for step in array.strides)):
         array = array.copy()
-    return array.view(storage(array.dtype))
+    return array.view(storage(dtype)) if size == 2 else array
 
 
 @cache
 def storage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the element type that stands for a dtype in kernels."""
-    return np.dtype({"float16": "int16", "bfloat16": "uint16"}.get(dtype.name, dtype.name))
+    return np.dtype({"float16": "int16", "bfloat16": "uint16"}[dtype.name])
 
 
 def flat(array: Array, writeable: bool = False) -> Flat:

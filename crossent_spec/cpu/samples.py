@@ -139,6 +139,9 @@ class Samples:
         length = self.batch * self.positions // runs
         per_run = -(-length // samples)
         parts = runs * per_run
+        if parts == 1 and not groups:
+            self.part(0, length, evaluate)
+            return
 
         def take(first: int, last: int, group: int) -> None:
             for number in range(first, last):
@@ -164,13 +167,11 @@ class Samples:
 
     def _views(self, begin: int) -> Views:
         """Return the views of arrays none of which is copied."""
-        nothing = np.empty(0, self.working)
         views: Views = []
-        for number, array in enumerate(self.arrays):
-            if array is not None:
-                views += self._view(array, begin)
-            else:
-                views += [nothing if number == len(self.arrays) - 1 else None, 0, 0]
+        for array in self.arrays:
+            views += [None, 0, 0] if array is None else self._view(array, begin)
+        if self.arrays[-1] is None:
+            views[-3] = np.empty(0, self.working)
         return views
 
     def part(self, begin: int, end: int, evaluate: Evaluate, group: int = 0) -> None:
