@@ -12,6 +12,7 @@ from ..dtypes import native, quotient, to_float64
 from ..problem import Problem, to_classes_in_middle
 from .beside import add_target_and_weight, along
 from .few import ROWS_AT_ONCE, WIDTH, short_rows, side_by_side
+from .halves import HALVES
 from .lanes import lanes
 from .memory import read_only
 from .rows import rows
@@ -141,6 +142,7 @@ def evaluate(
     samples = Samples(
         (logits, probabilities), writing, DOUBLE if wide else SINGLE, mult,
         few=1 if common else FEW_CLASSES,
+        halves=() if wide or (common and logits.shape[1] < SHORT) else HALVES,
     )  # fmt: skip
     of_common = None
     if common and not samples.in_rows:
@@ -154,7 +156,7 @@ def evaluate(
     left = np.zeros(losses.size, np.bool_)
 
     def part(begin: int, end: int, views: Views, _: int) -> NDArray[np.bool_] | None:
-        single = views[0].dtype == SINGLE
+        single = views[0].dtype != DOUBLE
         if single and of_common is not None:
             of_common(
                 begin, end, samples.classes, *views[:3], terms.y, terms.keep, terms.w, flat_losses,

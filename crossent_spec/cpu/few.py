@@ -300,7 +300,7 @@ def gradients_side_by_side(
 ) -> None:
     """The exponentials of each sample times its factor."""
     n, lines = np.uint64(count), np.uint64(LINE - 1)
-    past = out.size >= VAST and (to_line(out, np.uint64(to)) | np.uint64(step) & lines) == 0
+    past = out.nbytes >= VAST and (to_line(out, np.uint64(to)) | np.uint64(step) & lines) == 0
     for c in range(classes):
         at, e_at = np.uint64(to + c * step), np.uint64(c * pitch)
         for i in range(np.uint64(0), n, FULL):
@@ -362,7 +362,7 @@ def blocks_side_by_side(
                 e, width, classes, count, single[HIGH], single[LOW], out, to, out_step
             )
             corrected(at, count, classes, y, keep, e, 1, width, odd, double, out, to, 1, out_step)
-    if fused and out.size >= VAST:
+    if fused and out.nbytes >= VAST:
         settle()
 
 

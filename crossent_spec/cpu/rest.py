@@ -16,7 +16,7 @@ from numba.extending import overload
 
 from .compiling import kernel
 from .exponential import exp_double, lost_by_subtraction
-from .numbers import plus
+from .numbers import plus, widen
 
 
 def is_small(rest: Any, like: Any) -> Any:
@@ -71,7 +71,7 @@ def tiny_rest(x: Any, at: Any, along: Any, n: Any, m: Any) -> Any:
     m = np.float64(m)
     total = 0.0
     for i in range(np.uint64(n)):
-        value = np.float64(x[at + i * along])
+        value = np.float64(widen(x[at + i * along]))
         d = value - m
         total = plus(total, exp_double(d, lost_by_subtraction(value, m, d)) if d < 0 else 0.0)
     return total

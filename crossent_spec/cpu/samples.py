@@ -55,6 +55,9 @@ class Samples:
         side; by default whichever suits the arrays.
     few
         Fewer classes than this suit kernels better that take samples side by side.
+    halves
+        Types that hold 16-bit numbers and that kernels read and write in rows, if they can all
+        arrays where these lie.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class Samples:
         mult: float = 1.0,
         in_rows: bool | None = None,
         few: int = FEW_CLASSES,
+        halves: Sequence[np.dtype[Any]] = (),
     ) -> None:
         assert reading[0] is not None
         self.batch, self.classes, self.positions = reading[0].shape
@@ -92,11 +96,17 @@ class Samples:
             side_by_side = step == 1 and class_step != 1 and self.positions >= LANES
             in_rows = self.classes >= few and not side_by_side
         self.in_rows = in_rows
-        self.direct = [array is not None and self._is_direct(array) for array in arrays]
-        self.moves = any(array and not d for array, d in zip(arrays, self.direct, strict=True))
+        self.moves = self._read_where_they_lie((working, *halves) if self.in_rows else (working,))
+        if self.moves and halves:
+            self.moves = self._read_where_they_lie((working,))
 
-    def _is_direct(self, array: Flat) -> bool:
-        if array.memory.dtype != self.working or self.mult != 1.0:
+    def _read_where_they_lie(self, types: Sequence[np.dtype[Any]]) -> bool:
+        """Note which arrays kernels read or write where they lie; tell whether some are moved."""
+        self.direct = [array is not None and self._is_direct(array, types) for array in self.arrays]
+        return any(array and not d for array, d in zip(self.arrays, self.direct, strict=True))
+
+    def _is_direct(self, array: Flat, types: Sequence[np.dtype[Any]]) -> bool:
+        if array.memory.dtype not in types or self.mult != 1.0:
             return False
         item, class_step, step = array.steps
         if self.in_rows:
@@ -171,7 +181,7 @@ class Samples:
         for array in self.arrays:
             views += [None, 0, 0] if array is None else self._view(array, begin)
         if self.arrays[-1] is None:
-            views[-3] = np.empty(0, self.working)
+            views[-3] = np.empty(0, views[0].dtype)
         return views
 
     def part(self, begin: int, end: int, evaluate: Evaluate, group: int = 0) -> None:

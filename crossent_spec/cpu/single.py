@@ -1,4 +1,4 @@
-"""Rows in float32, classes side by side in memory: every kind of target, in vectors.
+"""Rows in float32 and 16 bits, classes side by side in memory: every kind of target, in vectors.
 
 The formulas are those of :mod:`.rows`.  Of rows that are not long, some are taken at once, so that
 what is to be found of a row alone, one after the other, keeps no row waiting: the largest logits of
@@ -16,7 +16,7 @@ import numpy as np
 from .compiling import kernel
 from .exponential import own
 from .logarithm import log1p
-from .numbers import prefetch
+from .numbers import narrow, prefetch, widen
 from .powers import FARTHEST, powers, shared_powers
 from .rest import is_small, is_tiny, others, tiny_rest
 from .steep import is_level, is_steep, steep
@@ -51,12 +51,18 @@ from .wide_vectors import (
 #: Elements of the rows that are taken at once, so that they and their exponentials stay in the
 #: first level of cache; and of the part of a row whose exponentials are summed at once.
 AT_ONCE, BLOCK = 4096, 1024
-#: Classes of a long row, and elements of arrays that no cache holds.  What is written there goes
+#: Classes of a long row, and bytes of arrays that no cache holds.  What is written there goes
 #: past the cache, without being read first.
-LONG, VAST = 2048, 3 << 22
+LONG, VAST = 2048, 3 << 24
 
 LOWEST, NOTHING = np.float32(-np.inf), np.float32(0.0)
 FULL, HALF = np.uint64(LANES), np.uint64(WIDE)
+
+
+@kernel(inline="always")
+def line_of(array: Any) -> Any:
+    """How many elements of an array fill a cache line."""
+    return 4 * LINE // array.itemsize
 
 
 @kernel(inline="always")
@@ -83,7 +89,7 @@ def exponentials(x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any, e: Any, e_
     at, ahead, n, full = np.uint64(at), np.uint64(ahead), np.uint64(n), whole(n)
     e_at = np.uint64(e_at)
     for i in range(np.uint64(0), full, FULL):
-        for line in range(0, LANES, LINE):
+        for line in range(0, LANES, line_of(x)):
             prefetch(x, ahead + i + np.uint64(line), False)
         store(e, e_at + i, powers(load(x, at + i), a, b))
     if full < n:
@@ -150,11 +156,11 @@ def sums(
     for i in range(np.uint64(0), full, HALF):
         s, other = other, s
         if out.size > 0:
-            for line in range(0, WIDE, LINE):
+            for line in range(0, WIDE, line_of(out)):
                 prefetch(out, to + i + np.uint64(line), True)
         s = summed(s, load_wide(e, e_at + i), one)
         if q is not None:
-            for line in range(0, WIDE, LINE):
+            for line in range(0, WIDE, line_of(q)):
                 prefetch(q, q_ahead + first + i + np.uint64(line), False)
         if q is not None or base is not None:
             share = coefficients(first + i, base, q, q_at, w, sharp, uniform)
@@ -180,7 +186,7 @@ def gradients(e: Any, e_at: Any, n: Any, high: Any, low: Any, out: Any, to: Any)
     """
     e_at, n, to = np.uint64(e_at), np.uint64(n), np.uint64(to)
     first = np.uint64(0)
-    past = out.size >= VAST and n >= np.uint64(LONG)
+    past = out.nbytes >= VAST and n >= np.uint64(LONG)
     if past:
         first = to_line(out, to)
         g = load(e, e_at)
@@ -216,9 +222,10 @@ def dense_gradients(
     """Gradient of a row: exponential·factor − s·a_c, rounded once."""
     e_at, q_at, n, to = np.uint64(e_at), np.uint64(q_at), np.uint64(n), np.uint64(to)
     first = np.uint64(0)
-    past = out.size >= VAST and n >= np.uint64(LONG)
+    past = out.nbytes >= VAST and n >= np.uint64(LONG)
     if past:
-        first = to_line(out, to)
+        # To a line, or the middle of one that holds more than a vector.
+        first = to_line(out, to) & np.uint64(WIDE - 1)
         share = first_coefficients(np.uint64(0), first, base, q, q_at, w, sharp, uniform)
         store_narrow_first(out, to, first, load_wide(e, e_at) * factor - share * s)
     full = first + whole_wide(n - first)
@@ -269,10 +276,9 @@ def rows_at_once(
     most = which.size
     width = np.int64(whole(classes)) + LANES
     start = np.int64(to_line(e, np.uint64(0)))
-    none = e[:0]
     # Where the gradient goes past the cache nothing is fetched for it.
-    past = out.size >= VAST and classes >= LONG
-    fetched = none if past else out
+    past = out.nbytes >= VAST and classes >= LONG
+    fetched = out[:0] if past else out
     total_, below, weights, rests = kept[0], kept[1], kept[2], kept[3]
     factors, at_target, of_targets = kept[4], kept[5], kept[6]
     target = -1
@@ -292,7 +298,7 @@ def rows_at_once(
                 if fused:
                     to = out_start + (n - begin) * out_step
                     for i in range(classes):
-                        out[to + i] = 0.0
+                        out[to + i] = 0
             n += 1
         for k in range(count):
             at = x_start + (which[k] - begin) * x_step
@@ -332,7 +338,7 @@ def rows_at_once(
             own_logit, of_target, apart = top, 0.0, 0.0
             if y is not None:
                 target = y[which[k]]
-                own_logit, of_target = np.float64(x[at + target]), sharp
+                own_logit, of_target = np.float64(widen(x[at + target])), sharp
                 if w is not None:
                     of_target *= w[target]
                 weight += of_target
@@ -381,7 +387,7 @@ def rows_at_once(
                 low = np.float32(factor - np.float64(high))
                 gradients(e, e_at, classes, high, low, out, to)
             if y is not None:
-                out[to + target] = s * at_target[k]
+                out[to + target] = narrow(s * at_target[k], out[to + target])
     if past:
         settle()
 
@@ -394,6 +400,6 @@ def single_rows(begin: Any, end: Any, classes: Any, x: Any, *others: Any) -> Non
     no weights.
     """
     most = max(1, AT_ONCE // classes)
-    e = np.empty(most * (np.int64(whole(classes)) + LANES) + 2 * LINE, x.dtype)
-    which, peaks, kept = np.empty(most, np.int64), np.empty(most, x.dtype), np.empty((7, most))
+    e = np.empty(most * (np.int64(whole(classes)) + LANES) + 2 * LINE, np.float32)
+    which, peaks, kept = np.empty(most, np.int64), np.empty(most, np.float32), np.empty((7, most))
     rows_at_once(e, which, peaks, kept, begin, end, classes, x, *others)

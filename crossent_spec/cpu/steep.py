@@ -14,6 +14,7 @@ import numpy as np
 
 from .compiling import kernel
 from .exponential import lost_by_subtraction
+from .numbers import narrow, widen
 
 #: Between these the factor of a gradient's exponentials and what its rounding to float32 leaves are
 #: normal numbers, and so are the products that are; beyond the larger one a sample is steep.  With
@@ -83,7 +84,7 @@ def steep(
     alone = True
     others = 0.0
     for i in range(n):
-        value = np.float64(x[at + i * along])
+        value = np.float64(widen(x[at + i * along]))
         if -np.inf < value < m:
             alone = False
             others += math.exp(value - m)
@@ -92,14 +93,14 @@ def steep(
     for i in range(n):
         a = 0.0
         if q is not None:
-            a = sharp * np.float64(q[q_at + i * q_along]) + uniform
+            a = sharp * np.float64(widen(q[q_at + i * q_along])) + uniform
             if w is not None:
                 a *= w[i]
         if base is not None:
             a = base[i]
         if i == target:
             a = of_target
-        value = np.float64(x[at + i * along])
+        value = np.float64(widen(x[at + i * along]))
         d = value - m
         if d == 0.0 and rest < 1.0 and abs(total) < np.inf:
             # Of a class that has nearly all probability, what it lacks.
@@ -110,4 +111,5 @@ def steep(
             # Not a sum, of which ∞ would make NaN.
             share *= 1.0 + lost_by_subtraction(value, m, d)
             g = (something(share, total, s) if d > -np.inf else share) - a
-        out[to + i * out_along] = s * g
+        place = to + i * out_along
+        out[place] = narrow(s * g, out[place])

@@ -18,22 +18,30 @@ from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.datamodel import register_default
 from numba.core.datamodel.models import PrimitiveModel
-from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 from numba.np.arrayobj import make_array
+
+from .halves import FEATURES, as_read, as_stored, number_of
+from .numbers import BFLOAT16, FLOAT16
 
 LANES = 64
 #: Elements of a cache line.
 LINE = 16
 #: Whether the processor that is compiled for has AVX-512.
-AVX512 = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+AVX512 = "+avx512f" in FEATURES
 #: Numbers in float64 of the widest register, and lanes in float64.
 REGISTER = 8 if AVX512 else 4
 WIDE = 4 * REGISTER
 
 INDEX, SMALL = ir.IntType(64), ir.IntType(32)
-LLVM = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: SMALL}
+LLVM = {
+    types.float32: ir.FloatType(),
+    types.float64: ir.DoubleType(),
+    types.uint32: SMALL,
+    FLOAT16: ir.IntType(16),
+    BFLOAT16: ir.IntType(16),
+}
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -56,6 +64,9 @@ SINGLE, DOUBLE = Vector(types.float32), Vector(types.float64)
 WIDER = Vector(types.float64, WIDE)
 
 
+_NAMES = {"float": "f32", "double": "f64", "i16": "i16"}
+
+
 def splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
     """Return code for a vector of one number."""
     nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
@@ -72,7 +83,7 @@ def call_llvm(builder: Any, name: str, result: Any, arguments: Any, **flags: Any
 
 def name_of(vector: Any) -> str:
     """Return what LLVM calls a type of vectors."""
-    return f"v{vector.count}{'f32' if vector.element == ir.FloatType() else 'f64'}"
+    return f"v{vector.count}{_NAMES[str(vector.element)]}"
 
 
 def _arithmetic(operation: Any, name: str) -> None:
@@ -165,9 +176,22 @@ def load(_context: Any, array: Any, index: Any) -> Any:
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments)
-        return builder.load(address, align=array.dtype.bitwidth // 8)
+        value = builder.load(address, align=array.dtype.bitwidth // 8)
+        return as_read(builder, value, array.dtype)
 
-    return Vector(array.dtype)(array, types.uint64), code
+    return Vector(number_of(array.dtype))(array, types.uint64), code
+
+
+def masked_load(builder: Any, stored: Any, address: Any, count: Any, other: Any) -> Any:
+    """Return code for a vector's first lanes, as they are read, and else a number."""
+    kind = address.type.pointee
+    mask, rest = first_lanes(builder, count, kind.count), splat(builder, other, kind.count)
+    size, name = SMALL(stored.bitwidth // 8), f"llvm.masked.load.{name_of(kind)}.p0"
+    if stored == number_of(stored):
+        return call_llvm(builder, name, kind, [address, size, mask, rest])
+    zeros = ir.Constant(kind, [0] * kind.count)
+    value = call_llvm(builder, name, kind, [address, size, mask, zeros])
+    return builder.select(mask, as_read(builder, value, stored), rest)
 
 
 @intrinsic
@@ -176,12 +200,10 @@ def load_first(_context: Any, array: Any, index: Any, count: Any, other: Any) ->
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments[:2])
-        mask, rest = first_lanes(builder, arguments[2]), splat(builder, arguments[3])
-        size = SMALL(array.dtype.bitwidth // 8)
-        name = f"llvm.masked.load.{name_of(rest.type)}.p0"
-        return call_llvm(builder, name, rest.type, [address, size, mask, rest])
+        return masked_load(builder, array.dtype, address, arguments[2], arguments[3])
 
-    return Vector(array.dtype)(array, types.uint64, types.uint64, array.dtype), code
+    number = number_of(array.dtype)
+    return Vector(number)(array, types.uint64, types.uint64, number), code
 
 
 @intrinsic
@@ -190,10 +212,19 @@ def store(_context: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments[:2])
-        builder.store(arguments[2], address, align=array.dtype.bitwidth // 8)
+        value = as_stored(builder, arguments[2], array.dtype)
+        builder.store(value, address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, vector), code
+
+
+def masked_store(builder: Any, stored: Any, address: Any, count: Any, value: Any) -> None:
+    """Write a vector's first lanes, as they are stored."""
+    value = as_stored(builder, value, stored)
+    mask, size = first_lanes(builder, count, value.type.count), SMALL(stored.bitwidth // 8)
+    name = f"llvm.masked.store.{name_of(value.type)}.p0"
+    call_llvm(builder, name, ir.VoidType(), [value, address, size, mask])
 
 
 @intrinsic
@@ -202,10 +233,7 @@ def store_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) 
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments[:2])
-        mask, values = first_lanes(builder, arguments[2]), arguments[3]
-        size = SMALL(array.dtype.bitwidth // 8)
-        name = f"llvm.masked.store.{name_of(values.type)}.p0"
-        call_llvm(builder, name, ir.VoidType(), [values, address, size, mask])
+        masked_store(builder, array.dtype, address, arguments[2], arguments[3])
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, types.uint64, vector), code
@@ -221,7 +249,7 @@ def store_past(_context: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, array, *arguments[:2])
-        written = builder.store(arguments[2], address, align=64)
+        written = builder.store(as_stored(builder, arguments[2], array.dtype), address, align=64)
         written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
         return context.get_dummy_value()
 
@@ -241,12 +269,13 @@ def settle(_context: Any) -> Any:
 
 @intrinsic
 def to_line(_context: Any, array: Any, index: Any) -> Any:
-    """How many elements of float32 lie between an index and the next start of a cache line."""
+    """How many elements lie between an index and the next start of a cache line."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         data = make_array(array)(context, builder, arguments[0]).data
         address = builder.ptrtoint(builder.gep(data, [arguments[1]]), INDEX)
-        return builder.and_(builder.lshr(builder.neg(address), INDEX(2)), INDEX(LINE - 1))
+        size = array.dtype.bitwidth // 8
+        return builder.udiv(builder.and_(builder.neg(address), INDEX(63)), INDEX(size))
 
     return types.uint64(array, types.uint64), code
 

@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from .compiling import kernel
+from .halves import as_read, as_stored, number_of
 from .vectors import (
     INDEX,
     LLVM,
@@ -28,6 +29,8 @@ from .vectors import (
     call_llvm,
     first_lanes,
     joined,
+    masked_load,
+    masked_store,
     name_of,
     splat,
 )
@@ -81,10 +84,10 @@ def load_wide(_context: Any, array: Any, index: Any) -> Any:
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         size, wider = array.dtype.bitwidth // 8, ir.VectorType(ir.DoubleType(), REGISTER)
         parts = [
-            builder.load(address, align=size)
+            as_read(builder, builder.load(address, align=size), array.dtype)
             for _, address in _parts(context, builder, array, *arguments)
         ]
-        if array.dtype == types.float32:
+        if array.dtype != types.float64:
             parts = [builder.fpext(part, wider) for part in parts]
         return joined(builder, parts)
 
@@ -99,20 +102,20 @@ def load_wide_first(_context: Any, array: Any, index: Any, count: Any, other: An
         data = make_array(array)(context, builder, arguments[0]).data
         kind = ir.VectorType(LLVM[array.dtype], WIDE)
         address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
-        mask, rest = first_lanes(builder, arguments[2], WIDE), splat(builder, arguments[3], WIDE)
-        size = SMALL(array.dtype.bitwidth // 8)
-        name = f"llvm.masked.load.{name_of(kind)}.p0"
-        value = call_llvm(builder, name, kind, [address, size, mask, rest])
-        if array.dtype == types.float32:
+        value = masked_load(builder, array.dtype, address, arguments[2], arguments[3])
+        if array.dtype != types.float64:
             value = builder.fpext(value, ir.VectorType(ir.DoubleType(), WIDE))
         return value
 
-    return WIDER(array, types.uint64, types.uint64, array.dtype), code
+    return WIDER(array, types.uint64, types.uint64, number_of(array.dtype)), code
 
 
 @intrinsic(prefer_literal=True)
 def store_narrow(_context: Any, array: Any, index: Any, vector: Any, past: Any) -> Any:
-    """Write a vector in float64 to flat memory in float32; past the cache as :func:`store_past`."""
+    """Write a vector in float64 to flat memory; past the cache as :func:`store_past`.
+
+    Rounded to float32, and for a 16-bit type once more, as all that is worked out in float32.
+    """
     # A literal: the instruction is another.
     is_past = bool(isinstance(past, types.BooleanLiteral) and past.literal_value)
 
@@ -123,8 +126,11 @@ def store_narrow(_context: Any, array: Any, index: Any, vector: Any, past: Any) 
                 ir.VectorType(SMALL, REGISTER), list(range(first, first + REGISTER))
             )
             value = builder.shuffle_vector(arguments[2], arguments[2], places)
+            size = array.dtype.bitwidth // 8
             written = builder.store(
-                builder.fptrunc(value, narrow), address, align=4 * REGISTER if is_past else 4
+                as_stored(builder, builder.fptrunc(value, narrow), array.dtype),
+                address,
+                align=size * REGISTER if is_past else size,
             )
             if is_past:
                 written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
@@ -135,16 +141,14 @@ def store_narrow(_context: Any, array: Any, index: Any, vector: Any, past: Any) 
 
 @intrinsic
 def store_narrow_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
-    """Write the first lanes of a vector in float64 to flat memory in float32."""
+    """Write the first lanes of a vector in float64 to flat memory, as :func:`store_narrow`."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         data = make_array(array)(context, builder, arguments[0]).data
-        kind = ir.VectorType(ir.FloatType(), WIDE)
+        kind = ir.VectorType(LLVM[array.dtype], WIDE)
         address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
-        values = builder.fptrunc(arguments[3], kind)
-        mask = first_lanes(builder, arguments[2], WIDE)
-        name = f"llvm.masked.store.{name_of(kind)}.p0"
-        call_llvm(builder, name, ir.VoidType(), [values, address, SMALL(4), mask])
+        values = builder.fptrunc(arguments[3], ir.VectorType(ir.FloatType(), WIDE))
+        masked_store(builder, array.dtype, address, arguments[2], values)
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, types.uint64, vector), code

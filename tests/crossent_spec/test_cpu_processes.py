@@ -133,8 +133,8 @@ def test_a_processor_without_avx512():
     features = "64bit sse sse2 sse3 ssse3 sse4.1 sse4.2 popcnt avx avx2 fma bmi bmi2 f16c lzcnt"
     environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64-v3"}
     environment["NUMBA_CPU_FEATURES"] = ",".join(f"+{name}" for name in features.split())
-    files = ("test_powers.py", "test_cpu_extremes.py")
-    chosen = "powers or undefined or normal or zero or rounding_errors or nearly_certain"
+    files = ("test_powers.py", "test_cpu_extremes.py", "test_halves.py")
+    chosen = "powers or undefined or normal or zero or rounding_errors or nearly_certain or lanes or past"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
     tests = [str(Path(__file__).with_name(name)) for name in files]
     done = subprocess.run(
