@@ -186,9 +186,8 @@ class _Writer:
         self.names = {name: re.sub(r"\W", "_", name) for name in request.arrays}
         forwards = [step["as"] for step in request.steps if step["do"] == "forward"]
         # One forward call: its tensors are input_t, target_t, ...
-        self.tags = {"": ""} if not forwards else {forwards[0]: "t"}
-        if len(forwards) > 1:
-            self.tags = {name: re.sub(r"\W", "_", name) for name in forwards}
+        only = len(forwards) == 1
+        self.tags = {name: "t" if only else name for name in forwards}
 
     def body(self) -> list[str]:
         """Return the script's blocks after its head."""
@@ -262,7 +261,7 @@ class _Writer:
             other["do"] == "backward" and other["of"] == step["of"] for other in steps[:number]
         )
         title = f" of call {self.tags[step['of']]}" if len(self.tags) > 1 else ""
-        return title + ("", ", second time", ", third time")[min(again, 2)]
+        return title + (", second time" if again else "")
 
     def comment(self, number: int) -> str:
         """Return the line above a step."""
@@ -299,8 +298,8 @@ class _Writer:
             self.helpers.append(_REPORT)
         lines = []
         for name, output in outputs.items():
-            label = name if name == "loss" or name.startswith("grad.") else f"grad.{name}"
-            got = "loss" if label == "loss" else f"grads[{label[5:]!r}]"
+            label = name if name == "loss" else f"grad.{name}"
+            got = name if name == "loss" else f"grads[{name!r}]"
             dtype = "float32" if output.dtype == "bfloat16" else output.dtype
             exact = [f"exact_{label.replace('.', '_')}"]
             if len(output.readings) > 1:

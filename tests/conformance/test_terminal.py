@@ -1,8 +1,6 @@
 """What the commands that judge a framework do around the run, which is replaced by a fake."""
 
-import io
 import json
-import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,6 @@ from xml.etree import ElementTree
 import click
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from conformance import cli, on_gpu, report, resume, runner, selection, terminal
 from conformance.case import Case
@@ -19,8 +16,10 @@ from conformance.clauses import clauses_of
 from conformance.driver import Hello, Program, Unavailable
 from conformance.result import Result, Run
 from tests.conformance import fakes
+from tests.conformance import screen as screens
 
 CASES = [Case(shape=(rows, 5)) for rows in (1, 2, 3)]
+screen = screens.screen
 HELLO = Hello("hello of it", (), {"it": "1"})
 
 
@@ -345,42 +344,21 @@ def test_a_program_that_cannot_be_run_ends_the_command(monkeypatch):
 # Progress.
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    """Make stderr a terminal, and return what is written there."""
-    out = io.StringIO()
-
-    def console(*, stderr):
-        assert stderr
-        return Console(file=out, force_terminal=True, color_system=None, width=100, height=20)
-
-    monkeypatch.setattr(terminal, "Console", console)
-    return out
-
-
-def last_line(screen):
-    """Return the words of the line that was shown last, without the bar and what is left."""
-    text = re.split(r"\x1b\[[^m]*?[A-Za-z]|[\r\n]", screen.getvalue())
-    words = [line for line in text if line.strip()][-1]
-    words = re.sub(r"\s*[━╸╺ ]{9,}\s*", " | ", words)
-    return re.sub(r" [-0-9]+:[-0-9]+:[-0-9]+$", "", words)
-
-
 def test_a_terminal_shows_how_a_run_goes(screen):
     with terminal.result_progress(9) as hooks:
         pass
-    assert last_line(screen) == "starting | 0/9 "
+    assert screen.last_line() == "starting | 0/9 "
     with terminal.result_progress(9) as hooks:
         hooks["on_start"](HELLO, 3)
         hooks["on_result"](result(CASES[0]))
         hooks["on_result"](result(CASES[1], "unsupported"))
-    assert last_line(screen) == "hello of it | 2/3 "
+    assert screen.last_line() == "hello of it | 2/3 "
     with terminal.result_progress(9) as hooks:
         hooks["on_start"](HELLO, 3)
         hooks["on_result"](result(CASES[0]))
         hooks["on_result"](result(CASES[1], "fail"))
         hooks["on_result"](result(CASES[0], "crash"))  # what came after the reply changed it
-    assert last_line(screen) == "hello of it | 2/3 2 not conforming"
+    assert screen.last_line() == "hello of it | 2/3 2 not conforming"
     # It goes away, and leaves the screen as it was.
     assert screen.getvalue().endswith("\x1b[2K")
 
@@ -388,15 +366,15 @@ def test_a_terminal_shows_how_a_run_goes(screen):
 def test_a_run_is_shown_from_before_it_starts(screen, monkeypatch):
     monkeypatch.setattr(runner, "run", lambda program, *_, **__: Run(program.name))
     invoke()
-    assert last_line(screen) == "starting | 0/3 "
+    assert screen.last_line() == "starting | 0/3 "
 
 
 def test_a_bar_moves_and_without_a_terminal_there_is_none(screen, monkeypatch):
     with terminal.progress_bar("proving", 7) as (progress, task):
         progress.advance(task)
-    assert last_line(screen) == "proving | 1/7"
-    plain = io.StringIO()
-    monkeypatch.setattr(terminal, "Console", lambda **_: Console(file=plain))
+    assert screen.last_line() == "proving | 1/7"
+    plain = screens.Screen(is_terminal=False)
+    monkeypatch.setattr(terminal, "Console", plain)
     with terminal.progress_bar("proving", 7) as (progress, task):
         progress.advance(task)
     assert plain.getvalue() == ""
