@@ -1,5 +1,6 @@
 """What a worker does with a request, in this process; its process is test_worker's."""
 
+import ctypes
 import io
 import json
 import sys
@@ -109,6 +110,13 @@ def test_what_an_adapter_overwrites_is_named():
     assert reply["modified"] == ["y"]
 
 
+def test_what_is_written_beside_a_view_counts_as_overwritten(monkeypatch):
+    hostile = worker.load(str(fakes.HOSTILE))
+    monkeypatch.delitem(sys.modules, type(hostile).__module__)
+    assert worker.answer(hostile, fakes.message(do="write-beside"))["modified"] == ["x"]
+    assert worker.answer(hostile, fakes.message())["modified"] == []
+
+
 def test_a_backward_step_of_nothing_is_left_out_and_the_others_go_on():
     class Refuses(Spy):
         def forward(self, call):
@@ -123,6 +131,11 @@ def test_a_backward_step_of_nothing_is_left_out_and_the_others_go_on():
         {"outcome": "skipped"},
     ]
     assert [step["outcome"] for step in found[2:]] == ["ok", "ok"]
+
+
+class Speechless(Exception):  # noqa: N818 - it says nothing
+    def __str__(self):
+        raise RuntimeError("no words")
 
 
 LOSS = Array(np.zeros((), "f4"), "float32")
@@ -192,6 +205,7 @@ def test_values_are_told_whatever_holds_them(data):
         (ValueError("x" * 1999 + "yz"), "ValueError", "x" * 1999 + "y [...]"),
         (SystemExit("bye"), "SystemExit", "bye"),
         (KeyboardInterrupt(), "KeyboardInterrupt", ""),
+        (Speechless(), "Speechless", "(its text could not be read)"),
     ],
 )
 def test_whatever_a_framework_raises_is_an_answer(error, type_name, message):
@@ -339,6 +353,20 @@ def test_a_number_that_json_lacks_ends_the_worker(tmp_path):
     file.write_text("class Adapter:\n    def describe(self): return {'x': float('nan')}")
     with pytest.raises(ValueError, match="JSON"):
         worker.serve(str(file), io.BytesIO(b'{"op": "hello"}\n'), io.BytesIO())
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_where_a_parents_death_cannot_be_told_nothing_happens(monkeypatch, platform):
+    loaded = []
+
+    def missing(name):
+        loaded.append(name)
+        raise OSError("no such library")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    monkeypatch.setattr(sys, "platform", platform)
+    worker.die_with_parent()
+    assert loaded == ([None] if platform == "linux" else [])
 
 
 def test_a_program_that_cannot_be_started_is_named(monkeypatch):
