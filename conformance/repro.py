@@ -147,7 +147,7 @@ class _Remote(Adapter):
         if "error" in reply:
             raise Unavailable(reply["error"])
         if "unwritten" in reply:
-            raise NotImplementedError(reply["unwritten"])
+            raise NotImplementedError
         if "unsupported" in reply:
             raise Unsupported(reply["unsupported"])
         source: str = reply["source"]
@@ -156,7 +156,7 @@ class _Remote(Adapter):
 
 def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, spec: str) -> str:
     """Write the script of a request and what is expected of it."""
-    writer = _Writer(case, request, expected, adapter)
+    writer = _Writer(request, expected, adapter)
     body = writer.body()
     told = adapter.describe()
     preface = f"{adapter.preface}\n\n" if isinstance(adapter, Through) else ""
@@ -176,8 +176,7 @@ def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, 
 class _Writer:
     """Collects what the script's parts need of each other: imports, helpers, names."""
 
-    def __init__(self, case: Case, request: Request, expected: Expected, adapter: Adapter) -> None:
-        self.case = case
+    def __init__(self, request: Request, expected: Expected, adapter: Adapter) -> None:
         self.request = request
         self.expected = expected
         self.adapter = adapter
@@ -203,20 +202,15 @@ class _Writer:
             ),
         ]
         calls: dict[str, Call] = {}
-        raised: set[str] = set()
         for number, (step, outcome) in enumerate(
             zip(self.request.steps, self.expected.steps, strict=True)
         ):
             forward = step["do"] == "forward"
             state = step["as"] if forward else step["of"]
-            if state in raised:
-                continue
             if forward:
                 calls[state] = self.request.call(step)
             source = self.hoist(self.adapter.script(calls[state], self.step(step)))
             if outcome.raises == "must":
-                # What follows from a call that raised never happens.
-                raised.add(state)
                 blocks.append(self.must_raise(source, number))
             else:
                 comment = [self.comment(number)]
@@ -322,16 +316,16 @@ class _Writer:
         """Write an array with its memory layout."""
         given = self.request.arrays[name]
         view, base, variable = given.view, given.base, self.names[name]
-        signs: list[Any] = [slice(None, None, -1 if step < 0 else 1) for step in view.strides]
-        forward = view[(..., *signs)]
+        turned = [stride < 0 for stride in view.strides]
+        forward = view[(..., *(slice(None, None, -1 if back else 1) for back in turned))]
         axes = axes_of(forward, base)
         if axes is not None:
             text = self.stored(forward.transpose(axes), given.dtype)
             if axes != sorted(axes):
                 inverse = tuple(int(axis) for axis in np.argsort(axes))
                 text += ".T" if view.ndim == 2 else f".transpose{inverse}"
-            if any(stride < 0 for stride in view.strides):
-                text += f"[{', '.join('::-1' if stride < 0 else ':' for stride in view.strides)}]"
+            if any(turned):
+                text += f"[{', '.join('::-1' if back else ':' for back in turned)}]"
             lines = [f"{variable} = {text}"]
         else:
             buffer = f"{variable}_buffer"

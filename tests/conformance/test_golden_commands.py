@@ -130,6 +130,16 @@ def test_files_that_cannot_be_read_are_told(folder, monkeypatch):
         assert "Error: x.json: lacks 'mode'\n" in invoke(*command, code=2)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("no", "Directory '{}' does not exist."), ("file", "'{}' is a file.")]
+)
+def test_what_is_no_folder_is_refused(tmp_path, name, words):
+    (tmp_path / "file").write_text("")
+    place = tmp_path / name
+    for command in (("verify", place), ("run", "--golden", place), ("diff", place)):
+        assert words.format(place) in invoke(*command, code=2)
+
+
 # run
 
 

@@ -44,9 +44,9 @@ def invoke(*arguments, code=0):
     return outcome
 
 
-def file_of(path, adapter="other", **options):
-    results = [result(**vars(case)) for case in CASES]
-    report.write_json(Run(adapter, {}, results, 1.0, **options), path)
+def file_of(path, verdict="pass", adapter="other"):
+    results = [result(verdict, **vars(case)) for case in CASES]
+    report.write_json(Run(adapter, {}, results, 1.0), path)
     return path
 
 
@@ -96,12 +96,18 @@ def test_what_is_named_twice_is_run_once_in_its_first_place(asked, tmp_path):
 
 
 def test_a_file_is_narrowed_to_the_chosen_cases(tmp_path):
-    file = file_of(tmp_path / "r.json")
-    assert told(tmp_path, file) == [("other", 2)]
-    assert told(tmp_path, file, "--quick") == [("other", 1)]
-    assert told(tmp_path, file, "-k", CASES[1].id) == [("other", 1)]
-    outside = Case(shape=(2, 2))
-    assert told(tmp_path, file, "-k", outside.id, "-k", CASES[0].id) == [("other", 1)]
+    file = file_of(tmp_path / "r.json", "fail")
+    first, second = (case.id for case in CASES)
+
+    def failing(*options):
+        invoke(file, *options, "--json", tmp_path / "told.json")
+        (column,) = json.loads((tmp_path / "told.json").read_text())["columns"]
+        return sorted({case for cell in column["cells"].values() for case in cell["failing"]})
+
+    assert failing() == sorted([first, second])
+    assert failing("--quick") == [first]
+    assert failing("-k", second) == [second]
+    assert failing("-k", Case(shape=(2, 2)).id, "-k", first) == [first]
 
 
 def test_columns_that_are_alike_have_their_files_names(tmp_path):
@@ -176,7 +182,9 @@ def test_what_cannot_be_run_has_a_column_that_says_why(monkeypatch, tmp_path):
 
     def problems(*sources):
         invoke(*sources, "--json", file)
-        return [column["problem"] for column in json.loads(file.read_text())["columns"]]
+        columns = json.loads(file.read_text())["columns"]
+        assert [column["adapter"] for column in columns] == list(map(str, sources))
+        return [column["problem"] for column in columns]
 
     nothing = "it implements x.loss, which no case is about"
     found = problems("torch", "embedded")
@@ -215,7 +223,7 @@ def test_the_page_has_as_many_scripts_of_each_column_as_asked_for(monkeypatch, t
 
     monkeypatch.setattr(scripts, "write", write)
     monkeypatch.setattr(page, "render", lambda *given: pages.append(given) or "the page")
-    unknown = file_of(tmp_path / "r.json", "somebody's")
+    unknown = file_of(tmp_path / "r.json", adapter="somebody's")
     html = ("--html", tmp_path / "page.html")
     invoke("torch==2.13.0", "embedded", unknown, *html)
     assert [(name, limit) for name, _, limit in seen] == [
@@ -241,6 +249,9 @@ def test_the_page_has_as_many_scripts_of_each_column_as_asked_for(monkeypatch, t
     assert pages[-1][1] == {}
 
 
-def test_a_terminal_shows_how_a_run_goes(screen):
+def test_a_terminal_shows_how_a_run_goes(screen, monkeypatch):
     invoke()
     assert screen.last_line() == "hello of embedded | 2/2 1 not conforming"
+    monkeypatch.setattr(runner, "run", lambda program, *_, **__: Run(program.name))
+    invoke()
+    assert screen.last_line() == "starting | 0/2 "

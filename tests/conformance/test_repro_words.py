@@ -3,6 +3,7 @@
 import base64
 import re
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from conformance import repro
 from conformance.case import Case
 from conformance.driver import Hello, Program, Unavailable, WorkerFailure
 from conformance.expect import expect
+from conformance.layout import place
 from conformance.protocol import Adapter, Unsupported
-from conformance.request import build
+from conformance.request import View, build
 from tests.conformance import fakes
 
 
@@ -243,7 +245,60 @@ def test_large_results_are_packed_as_float32_unless_they_are_float64():
 
 
 def test_an_exact_array_of_a_few_hundred_elements_is_numbers():
-    assert "unpack" not in written("ce/index/30x10/f32/mean")
+    text = written("ce/index/30x10/f32/mean")
+    assert "unpack" not in text
+    exact = re.search(r"exact_grad_input = np.array\([^']*'(\w+)'", text)
+    assert exact[1] == "float64"
+    assert "input = bfloat16(np.array(\n" in written("ce/index/30x10/bf16/mean")
+    assert "input = unpack(\n" in written("ce/index/1x301/f32/mean")
+
+
+def test_each_call_is_of_its_own_arrays():
+    names = Names()
+    written(STALE, names)
+    given = [(step["do"], step.get("as", step.get("of")), call) for call, step in names.given]
+    (_, _, first), (_, _, second), (_, one, third), (_, other, fourth) = given
+    assert (one, other) == ("a", "b")
+    assert third is first
+    assert fourth is second
+    assert not np.array_equal(first.arrays["input"].data, second.arrays["input"].data)
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "text"),
+    [
+        ("c", (1, 2), "np.array([[0, 1]], 'int16')"),
+        ("transposed", (2, 1), "np.array([[0], [1]], 'int16')"),
+        ("transposed", (2, 2), "np.array([[0, 2], [1, 3]], 'int16').T"),
+        ("transposed", (2, 1, 2), "np.array([[[0, 2], [1, 3]]], 'int16').transpose(2, 0, 1)"),
+        ("reversed", (2,), "np.array([1, 0], 'int16')[::-1]"),
+        ("reversed", (2, 2), "np.array([[1, 0], [3, 2]], 'int16')[:, ::-1]"),
+        ("readonly", (2,), "np.array([0, 1], 'int16') it.flags.writeable = False"),
+        (
+            "strided",
+            (2,),
+            "np.lib.stride_tricks.as_strided( it_buffer[0:], (2,), "
+            "[it_buffer.itemsize * step for step in [2]] )",
+        ),
+        (
+            "broadcast",
+            (2, 2),
+            "np.lib.stride_tricks.as_strided( it_buffer[0:], (2, 2), "
+            "[it_buffer.itemsize * step for step in [0, 1]] )",
+        ),
+        ("offset", (2, 2), "it_buffer[3:7].reshape(2, 2)"),
+        ("reversed", (0, 2), "np.zeros((0, 2), 'int16')"),
+    ],
+)
+def test_an_array_is_written_as_what_gives_its_layout(layout, shape, text):
+    values = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    base, view = place(values, layout, 7)
+    request = SimpleNamespace(arrays={"it": View(base, view, "int16")}, steps=[])
+    found = " ".join(repro._Writer(request, None, None).array("it").split())
+    found = re.sub(r"array\( (.*), \)", r"array(\1)", found)
+    buffer = np.array2string(base, separator=", ")
+    before = f"it_buffer = np.array({buffer}, 'int16') " if "it_buffer" in text else ""
+    assert found == f"{before}it = {text}"
 
 
 # The adapter in its process.
@@ -286,7 +341,7 @@ def test_the_process_is_asked_for_each_step_of_each_case(monkeypatch):
     assert worker.program == fakes.hostile()
     assert worker.closed == 1
     assert found[0] == found[1]
-    assert "\n\nfake 9\ncrossent repro" in found[0]
+    assert f"\n\nfake 9\ncrossent repro '{CASE.id}' --adapter hostile\n" in found[0]
     assert "# The forward pass.\nloss = 1\n" in found[0]
     assert "# The backward pass.\ngrads = 2\n" in found[0]
     forward, backward = worker.sent[:2]
@@ -325,7 +380,7 @@ def test_an_adapter_that_writes_nothing_is_called_by_the_script(monkeypatch):
     monkeypatch.setattr(repro, "Worker", Replies({"unwritten": "no"}))
     text = repro.script(CASE, fakes.hostile())
     assert "The framework is called through its adapter" in text.split('"""')[1]
-    assert "\n\nfake 9\ncrossent repro" in text
+    assert f"\n\nfake 9\ncrossent repro '{CASE.id}' --adapter hostile\n" in text
     assert "adapter = load('hostile')\n" in text
     assert "# The forward pass.\ncall_t = Call(" in text
     other = Case.parse("linear/index/2x3-4/f32/mean")
