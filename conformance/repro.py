@@ -317,7 +317,8 @@ class _Writer:
         given = self.request.arrays[name]
         view, base, variable = given.view, given.base, self.names[name]
         turned = [stride < 0 for stride in view.strides]
-        forward = view[(..., *(slice(None, None, -1 if back else 1) for back in turned))]
+        signs: list[Any] = [slice(None, None, -1 if back else 1) for back in turned]
+        forward = view[(..., *signs)]
         axes = axes_of(forward, base)
         if axes is not None:
             text = self.stored(forward.transpose(axes), given.dtype)
