@@ -183,7 +183,7 @@ def repro(name: str, spec: str) -> None:
 def list_adapters() -> None:
     """List the registered adapters."""
     known = adapters.registered()
-    width = max(map(len, known), default=0)
+    width = max(map(len, known))
     for name, path in known.items():
         click.echo(f"{name:<{width}}  {adapters.summary(path)}")
 

@@ -147,7 +147,7 @@ class _Remote(Adapter):
         if "error" in reply:
             raise Unavailable(reply["error"])
         if "unwritten" in reply:
-            raise NotImplementedError(reply["unwritten"])
+            raise NotImplementedError
         if "unsupported" in reply:
             raise Unsupported(reply["unsupported"])
         source: str = reply["source"]
@@ -156,7 +156,7 @@ class _Remote(Adapter):
 
 def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, spec: str) -> str:
     """Write the script of a request and what is expected of it."""
-    writer = _Writer(case, request, expected, adapter)
+    writer = _Writer(request, expected, adapter)
     body = writer.body()
     told = adapter.describe()
     preface = f"{adapter.preface}\n\n" if isinstance(adapter, Through) else ""
@@ -176,8 +176,7 @@ def compose(case: Case, request: Request, expected: Expected, adapter: Adapter, 
 class _Writer:
     """Collects what the script's parts need of each other: imports, helpers, names."""
 
-    def __init__(self, case: Case, request: Request, expected: Expected, adapter: Adapter) -> None:
-        self.case = case
+    def __init__(self, request: Request, expected: Expected, adapter: Adapter) -> None:
         self.request = request
         self.expected = expected
         self.adapter = adapter
@@ -186,9 +185,8 @@ class _Writer:
         self.names = {name: re.sub(r"\W", "_", name) for name in request.arrays}
         forwards = [step["as"] for step in request.steps if step["do"] == "forward"]
         # One forward call: its tensors are input_t, target_t, ...
-        self.tags = {"": ""} if not forwards else {forwards[0]: "t"}
-        if len(forwards) > 1:
-            self.tags = {name: re.sub(r"\W", "_", name) for name in forwards}
+        only = len(forwards) == 1
+        self.tags = {name: "t" if only else name for name in forwards}
 
     def body(self) -> list[str]:
         """Return the script's blocks after its head."""
@@ -204,20 +202,15 @@ class _Writer:
             ),
         ]
         calls: dict[str, Call] = {}
-        raised: set[str] = set()
         for number, (step, outcome) in enumerate(
             zip(self.request.steps, self.expected.steps, strict=True)
         ):
             forward = step["do"] == "forward"
             state = step["as"] if forward else step["of"]
-            if state in raised:
-                continue
             if forward:
                 calls[state] = self.request.call(step)
             source = self.hoist(self.adapter.script(calls[state], self.step(step)))
             if outcome.raises == "must":
-                # What follows from a call that raised never happens.
-                raised.add(state)
                 blocks.append(self.must_raise(source, number))
             else:
                 comment = [self.comment(number)]
@@ -262,7 +255,7 @@ class _Writer:
             other["do"] == "backward" and other["of"] == step["of"] for other in steps[:number]
         )
         title = f" of call {self.tags[step['of']]}" if len(self.tags) > 1 else ""
-        return title + ("", ", second time", ", third time")[min(again, 2)]
+        return title + (", second time" if again else "")
 
     def comment(self, number: int) -> str:
         """Return the line above a step."""
@@ -299,8 +292,8 @@ class _Writer:
             self.helpers.append(_REPORT)
         lines = []
         for name, output in outputs.items():
-            label = name if name == "loss" or name.startswith("grad.") else f"grad.{name}"
-            got = "loss" if label == "loss" else f"grads[{label[5:]!r}]"
+            label = name if name == "loss" else f"grad.{name}"
+            got = name if name == "loss" else f"grads[{name!r}]"
             dtype = "float32" if output.dtype == "bfloat16" else output.dtype
             exact = [f"exact_{label.replace('.', '_')}"]
             if len(output.readings) > 1:
@@ -323,7 +316,8 @@ class _Writer:
         """Write an array with its memory layout."""
         given = self.request.arrays[name]
         view, base, variable = given.view, given.base, self.names[name]
-        signs: list[Any] = [slice(None, None, -1 if step < 0 else 1) for step in view.strides]
+        turned = [stride < 0 for stride in view.strides]
+        signs: list[Any] = [slice(None, None, -1 if back else 1) for back in turned]
         forward = view[(..., *signs)]
         axes = axes_of(forward, base)
         if axes is not None:
@@ -331,8 +325,8 @@ class _Writer:
             if axes != sorted(axes):
                 inverse = tuple(int(axis) for axis in np.argsort(axes))
                 text += ".T" if view.ndim == 2 else f".transpose{inverse}"
-            if any(stride < 0 for stride in view.strides):
-                text += f"[{', '.join('::-1' if stride < 0 else ':' for stride in view.strides)}]"
+            if any(turned):
+                text += f"[{', '.join('::-1' if back else ':' for back in turned)}]"
             lines = [f"{variable} = {text}"]
         else:
             buffer = f"{variable}_buffer"

@@ -50,8 +50,8 @@ class Assignment:
     expect_file: Path | None
     write_expect_file: Path | None
     junit_file: Path | None
-    resume: Path | None = None
-    memory: int | None = None
+    resume: Path | None
+    memory: int | None
 
     @property
     def result_file(self) -> Path | None:
@@ -187,8 +187,8 @@ def _carry_out(
         except OSError as error:
             unwritten.append(unwritable("--write-expect", assignment.write_expect_file, error))
     expectation = None if entries is None else expected.judge(result.results, entries)
-    by_command = assignment.command is not None
-    again = ["--command", assignment.command or ""] if by_command else [program.name]
+    command = assignment.command
+    again = [program.name] if command is None else ["--command", command]
     commands = {
         "again": shlex.join([*name, *again]),
         "repro": "" if program.adapter is None else shlex.join(["--adapter", program.name]),

@@ -48,7 +48,7 @@ def die_with_parent(how: int = signal.SIGKILL) -> None:
         with contextlib.suppress(Exception):
             import ctypes
 
-            ctypes.CDLL(None).prctl(1, how, 0, 0, 0)  # 1 is PR_SET_PDEATHSIG
+            ctypes.CDLL(None).prctl(1, how)  # 1 is PR_SET_PDEATHSIG
 
 
 def limit_memory(size: int) -> None:
@@ -69,7 +69,7 @@ def find_protocol() -> None:
     there first and where ``adapters/torch.py`` and the like would shadow what they import.
     """
     folder = os.path.dirname(os.path.abspath(__file__))
-    if sys.path and os.path.abspath(sys.path[0]) == folder:
+    if os.path.abspath(sys.path[0]) == folder:
         del sys.path[0]
     package = types.ModuleType("conformance")
     package.__path__ = [folder]

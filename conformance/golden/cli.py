@@ -48,7 +48,7 @@ def regenerate(into: Path | None, jobs: int | None) -> None:
     """Work out every vector and replace the files, all at once."""
     from ..corpus import corpus
 
-    source = PLACES[-1]
+    _, source = PLACES
     if into is None and not source.is_dir():
         raise BadFiles(f"there is no source tree here ({source}); say --into FOLDER")
     folder = into or source

@@ -10,10 +10,11 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from conformance import adapters, cli, runner, selection
-from conformance.case import Case
-from conformance.clauses import CATALOGUE, clauses_of
-from conformance.driver import Hello
+from conformance import adapters, cli, repro, runner, selection
+from conformance.case import SYSTEMS, Case
+from conformance.clauses import CATALOGUE, by_id, clauses_of
+from conformance.driver import Hello, Unavailable
+from conformance.protocol import Unsupported
 from conformance.result import Result, Run
 from tests.conformance import fakes
 from tests.conformance.test_report import SCHEMA
@@ -217,8 +218,33 @@ def test_clauses_are_listed_and_narrowed_down():
     assert narrow[0]["sources"][0].keys() == {"page", "words"}
     full = json.loads(invoke("clauses", "--system", "oneflow.nn.CrossEntropyLoss", "--json").stdout)
     assert full == json.loads(invoke("clauses", "--system", "oneflow", "--json").stdout)
+    assert {item["id"] for item in full} < {clause.id for clause in CATALOGUE}
     assert "there are input," in invoke("clauses", "--group", "x", code=2).stderr
     assert "there are ce," in invoke("clauses", "--system", "x", code=2).stderr
+
+
+def test_a_listed_clause_has_its_pages_in_order_and_as_json_every_word():
+    clause = by_id("index.mean.divides-by-target-weights")
+    pages = " ".join(dict.fromkeys(source.page for source in clause.sources))
+    assert " " in pages
+    plain = f"{clause.id}  ({pages})\n    {clause.check}\n"
+    assert plain in invoke("clauses", "--group", "index").stdout
+    colored = CliRunner().invoke(cli.main, ["clauses", "--group", "index"], color=True).stdout
+    assert plain.replace(clause.id, f"\x1b[1m{clause.id}\x1b[0m") in colored
+    text = invoke("clauses", "--group", "index", "--json").stdout
+    (found,) = (item for item in json.loads(text) if item["id"] == clause.id)
+    assert found == {
+        "id": clause.id,
+        "group": "index",
+        "systems": [SYSTEMS[name] for name in clause.systems],
+        "sources": [{"page": source.page, "words": source.words} for source in clause.sources],
+        "check": clause.check,
+        "formula": clause.formula,
+        "observable": clause.observable,
+        "why": clause.why,
+    }
+    assert text.startswith('[\n {\n  "id": ')
+    assert "Σ" in text
 
 
 def test_a_clause_is_explained_with_its_words_formula_and_cases():
@@ -242,13 +268,21 @@ def test_a_case_is_explained_with_its_arrays_clauses_and_expectation(case):
     assert "expected:\n    step 0: loss" in text
 
 
-@pytest.mark.parametrize("name", ["index.meen", "ce/index/4x10/f32/median", "ce/"])
-def test_what_cannot_be_explained_is_a_usage_error(name):
-    invoke("explain", name, code=2)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("index.meen", "'index.meen'"),
+        ("ce/index/4x10/f32/median", "got 'median', allowed are default, none, mean, sum"),
+        ("ce/", "case id: got 'ce/'"),
+    ],
+)
+def test_what_cannot_be_explained_is_a_usage_error(name, words):
+    assert words in invoke("explain", name, code=2).stderr
 
 
 def test_cases_are_listed_one_a_line():
     assert invoke("cases").stdout.split("\n")[:-1] == [case.id for case in CASES]
+    assert invoke("cases", "--quick").stdout.split("\n")[:-1] == [case.id for case in CASES[:2]]
     assert invoke("cases", "--quick", "-k", "smoothing=").stdout == CASES[1].id + "\n"
 
 
@@ -256,8 +290,24 @@ def test_a_case_is_reproduced_as_a_script():
     script = invoke("repro", CASES[0].id).stdout
     compile(script, "repro.py", "exec")
     assert "crossent_spec.cross_entropy" in script
+    assert script.endswith('overwritten")\n')
     assert invoke("repro", CASES[0].id, "--adapter", "no", code=2).stderr.count("\n") == 1
-    invoke("repro", "nonsense", code=2)
+    assert "case id: got 'nonsense'" in invoke("repro", "nonsense", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (Unsupported("not this"), "Error: embedded: not this\n"),
+        (Unavailable("no GPU"), "Error: embedded cannot be run: no GPU\n  tried: "),
+    ],
+)
+def test_where_there_is_no_script_the_command_says_why(monkeypatch, reason, words):
+    def refuse(*_):
+        raise reason
+
+    monkeypatch.setattr(repro, "script", refuse)
+    assert invoke("repro", CASES[0].id, code=2).stderr.startswith(words)
 
 
 def test_adapters_are_listed_from_the_folder():

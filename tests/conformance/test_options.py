@@ -40,6 +40,7 @@ def test_help_says_what_an_option_takes_and_its_default(command):
         "-k PATTERN ",
     ):
         assert words in options, words
+    assert "-k PATTERN Only " in options
     order = [options.index(f"--{name} ") for name in ("command", "json", "timeout", "junit")]
     assert order == sorted(order)
 
@@ -142,7 +143,7 @@ def test_why_a_file_cannot_be_written_is_told(error, words):
 def test_failures_are_expected_or_written_but_not_both(tmp_path):
     file = tmp_path / "expected.toml"
     file.write_text("")
-    given = Assignment(None, None, None, None, None, 1.0, 1, file, None, None)
+    given = Assignment(None, None, None, None, None, 1.0, 1, file, None, None, None, None)
     assert given.program().name == "embedded"
     assert given.expectations() == []
     new = replace(given, expect_file=None, write_expect_file=tmp_path / "new.toml")

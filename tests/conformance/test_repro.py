@@ -315,7 +315,7 @@ def rebuild(view, base, dtype):
     """Run the text of an array and return what it makes."""
     item = View(base, view, dtype)
     request = SimpleNamespace(arrays={"input.2": item}, steps=[])
-    writer = repro._Writer(Case(), request, None, None)
+    writer = repro._Writer(request, None, None)
     text = writer.array("input.2")
     names = {}
     exec("\n".join([*writer.imports, *writer.helpers, text]), names)

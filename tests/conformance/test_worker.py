@@ -1,6 +1,7 @@
 """A worker and its driver, with real processes: what is asked and answered."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,35 @@ def test_an_adapter_named_like_its_framework_imports_the_framework(tmp_path):
     worker.close()
     assert systems[:2] == ("1", "crossent_adapter_json")
     assert str(WORKER.parent) not in systems
+
+
+def test_an_adapter_meets_the_protocol_and_nothing_else_of_the_suite(tmp_path):
+    adapter = tmp_path / "mine.py"
+    adapter.write_text(
+        "import conformance, conformance.protocol, sys\n"
+        "class Adapter:\n"
+        "    def describe(self):\n"
+        "        of_it = hasattr(conformance, '__file__'), *conformance.__path__\n"
+        "        return {'systems': [*of_it, *sys.path[-2:]]}\n"
+    )
+    program = Program.of_adapter("mine", str(adapter))
+    worker = Worker(replace(program, command=(*program.command[:3], "/a", "/b")))
+    systems = worker.start().systems
+    worker.close()
+    assert systems == ("False", str(WORKER.parent), "/a", "/b")
+
+
+def test_where_python_leaves_its_own_folder_out_nothing_else_is_taken_away(tmp_path):
+    adapter, beside = tmp_path / "mine.py", tmp_path / "beside"
+    adapter.write_text("import here\n" + DESCRIBE + "return {'systems': [here.__name__]}")
+    beside.mkdir()
+    (beside / "here.py").write_text("")
+    program = Program.of_adapter("mine", str(adapter), sys.executable)
+    variables = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(beside)}
+    worker = Worker(replace(program, variables=variables))
+    systems = worker.start().systems
+    worker.close()
+    assert systems == ("here",)
 
 
 @pytest.mark.parametrize(
