@@ -10,14 +10,51 @@ from typing import Any
 import numpy as np
 
 from .compiling import kernel
+from .exponential import own
 from .logarithm import log1p
+from .powers import FARTHEST, powers, shared_bias
+from .rest import is_small
 from .steep import is_level, steep
+from .vectors import LANES, load, load_first, store, store_first
 
 # A block's numbers that are found for every sample, in float32 and in float64.
 M, A, HIGH, LOW, TARGET, OWN = range(6)
 PEAK = HIGH  # the largest logit's exponential, until there are factors
 TOTAL, UNIT, WEIGHT, SCALE, FACTOR, AT_TARGET = range(6)
 OTHERS = FACTOR
+FULL, NOTHING = np.uint64(LANES), np.float32(0.0)
+
+
+@kernel(inline="always")
+def shifts(count: Any, m: Any, a: Any, b: Any, unit: Any) -> Any:
+    """Per sample, what its exponentials share; tell whether some sample has none."""
+    hard = False
+    for n in range(np.uint64(count)):
+        hard |= FARTHEST < abs(m[n]) < np.inf
+    for n in range(np.uint64(count)):
+        a[n], b[n] = shared_bias(m[n])
+    for n in range(np.uint64(count)):
+        unit[n] = own(m[n])
+    return hard
+
+
+@kernel(inline="always")
+def rests(count: Any, m: Any, a: Any, b: Any, unit: Any, own_e: Any, total: Any) -> Any:
+    """Turn sums of exponentials into those beside the largest; tell whether some are too small."""
+    count = np.uint64(count)
+    for i in range(np.uint64(0), count, FULL):
+        if i + FULL <= count:
+            store(own_e, i, powers(load(m, i), load(a, i), load(b, i)))
+        else:
+            n = count - i
+            x, low = load_first(m, i, n, NOTHING), load_first(a, i, n, NOTHING)
+            store_first(own_e, i, n, powers(x, low, load_first(b, i, n, np.uint32(0))))
+    few = False
+    for n in range(count):
+        rest = (total[n] - np.float64(own_e[n])) / unit[n]
+        few |= is_small(rest, m[n])
+        total[n] = rest
+    return few
 
 
 @kernel(inline="always")

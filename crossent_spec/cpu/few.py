@@ -23,10 +23,11 @@ from .blocks import (
     M,
     corrected,
     found,
+    rests,
+    shifts,
     targets,
 )
 from .compiling import kernel
-from .exponential import exp_single
 from .fours import (
     ROWS,
     load_rows,
@@ -37,7 +38,8 @@ from .fours import (
     store_rows_first,
     store_sums,
 )
-from .lanes import rests, shifts, small_rests
+from .lanes import small_rests
+from .powers import powers
 from .single import LOWEST, VAST
 from .vectors import (
     LANES,
@@ -99,10 +101,10 @@ def exponentials_of_rows(
         at, e_at = np.uint64(start) + row * step, row * pitch
         low, bias = one_each(a, row), one_each(b, row)
         for i in range(np.uint64(0), full, NEXT):
-            store_rows(e, e_at + i, pitch, exp_single(load_rows(x, at + i, step), low, bias))
+            store_rows(e, e_at + i, pitch, powers(load_rows(x, at + i, step), low, bias))
         if full < n:
             v = load_rows_first(x, at + full, step, n - full)
-            store_rows(e, e_at + full, pitch, exp_single(v, low, bias))
+            store_rows(e, e_at + full, pitch, powers(v, low, bias))
 
 
 @kernel(inline="always")
@@ -265,7 +267,7 @@ def exponentials_side_by_side(
         e_at, s = i, repeated(0.0)
         low, bias = load(a, i), load(b, i)
         for _ in range(classes):
-            v = exp_single(load(e, e_at), low, bias)
+            v = powers(load(e, e_at), low, bias)
             store(e, e_at, v)
             s = s + wide(v)
             e_at += pitch

@@ -9,7 +9,8 @@ and only this last sum is rounded at the result's own size.  What looks numbers 
 an instruction of AVX-512; without it, :func:`.exponential.exp_single` serves.
 
 As there, a row shares a power of two.  :func:`shared_powers` gives what :func:`powers` needs for
-a row: the least x whose exponential is not zero, and the table with the row's exponents.
+a row: the least x whose exponential is not zero, and the table with the row's exponents.  Where
+lanes are of several rows, each has its own two numbers, which :func:`shared_bias` gives.
 """
 
 # What an intrinsic is called with has names in its signature, and only places in its code.
@@ -105,19 +106,25 @@ def _looked_up(builder: Any, table: Any, places: Any) -> Any:
 
 
 @intrinsic
-def power(_context: Any, table: Any, shifted: Any) -> Any:
-    """2^n·t_j, where the last bits of ``shifted`` are 16n + j, with the exponents of a table."""
+def power(_context: Any, exponents: Any, shifted: Any) -> Any:
+    """2^n·t_j, where the last bits of ``shifted`` are 16n + j.
+
+    With the exponents of a table, or to which every lane adds its own.
+    """
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         bits = ir.VectorType(SMALL, LANES)
         places = builder.bitcast(arguments[1], bits)
-        found = builder.bitcast(_looked_up(builder, arguments[0], places), bits)
         # n into the place of the exponent, without j.
         n = builder.shl(places, ir.Constant(bits, [19] * LANES))
         n = builder.and_(n, ir.Constant(bits, [0xFF800000] * LANES))
+        table = arguments[0]
+        if exponents != TABLE:
+            n, table = builder.add(n, table), _constant(POWERS)
+        found = builder.bitcast(_looked_up(builder, table, places), bits)
         return builder.bitcast(builder.add(found, n), arguments[1].type)
 
-    return shifted(table, shifted), code
+    return shifted(exponents, shifted), code
 
 
 @intrinsic
@@ -133,15 +140,15 @@ def lost_of_power(_context: Any, shifted: Any) -> Any:
 
 @intrinsic
 def zero_below(_context: Any, vector: Any, x: Any, least: Any) -> Any:
-    """The lanes of a vector, zero where x is less than a number."""
+    """The lanes of a vector, zero where x is less than a number, or than the lane of another."""
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         value, compared, limit = arguments
         zeros = splat(builder, ir.Constant(ir.FloatType(), 0.0))
-        below = builder.fcmp_ordered("<", compared, splat(builder, limit))
-        return builder.select(below, zeros, value)
+        limits = limit if isinstance(least, Vector) else splat(builder, limit)
+        return builder.select(builder.fcmp_ordered("<", compared, limits), zeros, value)
 
-    return vector(vector, x, types.float32), code
+    return vector(vector, x, least), code
 
 
 @intrinsic
@@ -163,15 +170,21 @@ def fused(_context: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @kernel()
-def _shared_powers(m: Any) -> Any:
+def _shared_bias(m: Any) -> Any:
     shifted = m * INVERSE32 + ROUNDER32
     k = shifted - ROUNDER32
     bias = np.uint32(0) - np.uint32(bits32(shifted) << np.uint32(23))
-    return (k - np.float32(126.0)) * HIGH32, times_power(np.uint32(bias))
+    return (k - np.float32(126.0)) * HIGH32, np.uint32(bias)
 
 
 @kernel()
-def _powers(x: Any, least: Any, table: Any) -> Any:
+def _shared_powers(m: Any) -> Any:
+    least, bias = _shared_bias(m)
+    return least, times_power(bias)
+
+
+@kernel()
+def _powers(x: Any, least: Any, exponents: Any) -> Any:
     """exp(x)·2^−K to 0.56 ulps; NaN for NaN and for +inf.
 
     Zero where it would be less than the smallest normal float32.
@@ -179,7 +192,7 @@ def _powers(x: Any, least: Any, table: Any) -> Any:
     shifted = fused(x, STEPS, ROUNDER32)
     n = shifted - ROUNDER32
     r = fused(n, -LOW, fused(n, -HIGH, x))
-    t = power(table, shifted)
+    t = power(exponents, shifted)
     s = fused(r, fused(r, fused(r, THIRD, SECOND), np.float32(1.0)), lost_of_power(shifted))
     # As products and sums NaN stays NaN, and so where the comparison says nothing.
     return zero_below(fused(t, s, t), x, least)
@@ -189,4 +202,5 @@ def _powers(x: Any, least: Any, table: Any) -> Any:
 FARTHEST = np.float32(2.0**17 if AVX512 else 2.0**20)
 
 shared_powers = _shared_powers if AVX512 else shared
+shared_bias = _shared_bias if AVX512 else shared
 powers = _powers if AVX512 else exp_single

@@ -64,7 +64,7 @@ SINGLE, DOUBLE = Vector(types.float32), Vector(types.float64)
 WIDER = Vector(types.float64, WIDE)
 
 
-_NAMES = {"float": "f32", "double": "f64", "i16": "i16"}
+_NAMES = {"float": "f32", "double": "f64"}
 
 
 def splat(builder: Any, number: Any, lanes: int = LANES) -> Any:
@@ -83,7 +83,8 @@ def call_llvm(builder: Any, name: str, result: Any, arguments: Any, **flags: Any
 
 def name_of(vector: Any) -> str:
     """Return what LLVM calls a type of vectors."""
-    return f"v{vector.count}{_NAMES[str(vector.element)]}"
+    element = str(vector.element)
+    return f"v{vector.count}{_NAMES.get(element, element)}"
 
 
 def _arithmetic(operation: Any, name: str) -> None:

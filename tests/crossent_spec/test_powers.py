@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crossent_spec.cpu import powers as module
-from crossent_spec.cpu.powers import FARTHEST, POWERS, powers, shared_powers
+from crossent_spec.cpu.powers import FARTHEST, POWERS, powers, shared_bias, shared_powers
 from crossent_spec.cpu.vectors import AVX512, LANES, first_lane, load, repeated, store
 
 FULL = np.uint64(LANES)
@@ -91,3 +91,25 @@ def test_table_is_of_powers_and_what_their_rounding_lost():
         exact = np.longdouble(2) ** (np.longdouble(j) / 16)
         assert power == float(np.float32(exact))
         assert lost == pytest.approx(float(exact / np.longdouble(power) - 1), rel=1e-7)
+
+
+@numba.njit
+def evaluate_each(m, x, e):
+    a, b = np.empty(LANES, np.float32), np.empty(LANES, np.uint32)
+    for lane in range(LANES):
+        a[lane], b[lane] = shared_bias(m[lane])
+    for i in range(np.uint64(0), np.uint64(x.size), FULL):
+        store(e, i, powers(load(x, i), load(a, np.uint64(0)), load(b, np.uint64(0))))
+
+
+def test_lanes_of_several_rows_are_as_those_of_each():
+    generator = np.random.default_rng(3)
+    tops = [0.0, 1.0, -3.3, 88.0, -1e3, 65504.0, -131072.0, np.inf, -np.inf, np.nan, 0.3, -7.0]
+    m = np.resize(np.array(tops, np.float32), LANES)
+    x = m - np.abs(generator.standard_normal((500, LANES), np.float32)) * np.float32(30)
+    x[0], x[1], x[2, ::3] = m, -np.inf, np.nan
+    found = np.empty_like(x)
+    evaluate_each(m, x.reshape(-1), found.reshape(-1))
+    for lane, top in enumerate(m):
+        alone = np.repeat(x[:, lane, None], LANES, 1).reshape(-1)
+        np.testing.assert_array_equal(found[:, lane], exponentials(top, alone)[0][::LANES])
