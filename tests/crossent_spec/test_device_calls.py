@@ -162,3 +162,13 @@ def test_so_is_a_derivative_along_tangents(asked):
         assert problem.placement.stream == ("from", 7)
         assert projection == Projection(F, A, B)
         assert moves == Tangents(None, A, B)
+
+
+def test_the_chunks_are_those_of_the_options(asked):
+    half = np.dtype("f2")
+    options = LinearCrossEntropyOptions(chunking_method="aspect_ratio", acc_dtype=half)
+    input, matrix = on_gpu(64, 3, dtype=half), on_gpu(5, 4, 2, 3, dtype=half)
+    crossent_spec.linear_cross_entropy(input, matrix, on_gpu(64, 4, 2, dtype="i8"), options=options)
+    *_, chunking = asked[0]
+    # 40 logits a sample are 14 times its 3 features: 5 samples, and a power of two.
+    assert chunking == Chunking(8, half)
