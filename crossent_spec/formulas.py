@@ -69,7 +69,7 @@ def coefficients(s: Symbols) -> Numbers:
     """a_c = w[c]·t[n,c]: what each class's −log softmax counts in l_n, shape (N, C, D)."""
     if s.q is None and s.epsilon == 0:
         # The weights of other classes than the target's do not occur, not even times zero.
-        return np.where(mixed_targets(s) != 0, s.w[:, None], 0 * s.epsilon)
+        return np.where(mixed_targets(s) != 0, s.w[:, None], s.epsilon)
     return s.w[:, None] * mixed_targets(s)
 
 
@@ -156,7 +156,7 @@ def weight_gradient(s: Symbols, scale: Numbers) -> Numbers:
 
 def unreduced_jvp(s: Symbols, v: Numbers) -> Numbers:
     """Derivative of l_n along v: Σ_c (softmax(x_n)[c]·Σ_i a_i − a_c)·v[n,c], shape (N, D)."""
-    return (logit_gradient(s, 0 * s.x[:, 0, :] + 1) * v).sum(axis=1)
+    return (logit_gradient(s, np.ones(s.keep.shape)) * v).sum(axis=1)
 
 
 def logit_hvp(s: Symbols, scale: Numbers, v: Numbers) -> Numbers:
@@ -230,8 +230,7 @@ def unit_gradients(s: Symbols, g: Any, of: str = "xq") -> SymbolGradients:
     mean's denominator.  The gradient of probability targets is the unscaled one of the sum.
     """
     classes = 0 * s.epsilon + s.x.shape[1]
-    total = s._replace(reduction="none" if s.reduction == "none" else "sum")
-    unscaled = gradients(total, g, of)
+    unscaled = gradients(s._replace(reduction="sum"), g, of)
     if unscaled.x is None:
         return unscaled
     return unscaled._replace(x=classes / np.sqrt(classes - 1) * unscaled.x)

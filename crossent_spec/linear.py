@@ -209,7 +209,7 @@ def linear_cross_entropy_vjp(
         if g != 1:
             with np.errstate(all="ignore"):
                 for gradient in found.values():
-                    np.multiply(gradient, g, out=gradient, casting="same_kind")
+                    np.multiply(gradient, g, out=gradient)
         return rounded_gradients(problem, projection, found)
 
     return reduced_loss(problem, losses), _only_once(vjp) if once else vjp

@@ -36,9 +36,9 @@ class Placement:
 
     stream: Any
     give: Callable[[DeviceArray], Any]
-    held: tuple[Any, ...] = ()
-    gpu: int | None = None
-    on_host: bool = False
+    held: tuple[Any, ...]
+    gpu: int | None
+    on_host: bool
 
 
 def placed(backend: str | None, stream: Any, **arrays: Any) -> tuple[Placement | None, list[Any]]:
@@ -84,7 +84,7 @@ def placed(backend: str | None, stream: Any, **arrays: Any) -> tuple[Placement |
     with memory.on_gpu(gpu):
         on = memory.stream_of(first) if stream is None else memory.stream_from(stream)
         ready = [None if array is None else memory.on_stream(array, on) for array in found]
-    return Placement(on, _giver(input, on), (stream,), gpu), ready
+    return Placement(on, _giver(input, on), (stream,), gpu, on_host=False), ready
 
 
 def taken(placement: Placement | None, value: Any, name: str) -> Any:

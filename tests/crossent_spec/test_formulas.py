@@ -204,3 +204,11 @@ def test_float64_and_balls_say_the_same(mode):
     ):
         if b is not None:
             np.testing.assert_allclose(a, b.astype(float), rtol=1e-12, atol=1e-13)
+
+
+def test_only_the_gradients_that_are_named_are_worked_out():
+    s = symbols("prob", "sum", weighted=True, epsilon=0.0, ignored=False)
+    for of in ("", "x", "q", "w", "xqw"):
+        found = formulas.gradients(s, arb(1), of)
+        assert {name for name in "xqw" if getattr(found, name) is not None} == set(of)
+    assert formulas.unit_gradients(s, arb(1), "q").x is None

@@ -51,6 +51,21 @@ def test_a_vjp_on_logits_may_be_called_repeatedly_and_scales():
     assert first.target is first.weight is first.linear_weight is first.linear_bias is None
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_the_gradient_of_the_loss_multiplies_what_is_differentiated(reduction):
+    rng = np.random.default_rng(5)
+    x, along, y = rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), np.array([0, 3, 1])
+    g = np.array([4.0, -2.0, 0.5]) if reduction == "none" else 4.0
+    factors = np.broadcast_to(np.reshape(g, (-1, 1)), (3, 1))
+    options = {"reduction": reduction}
+    _, plain = cs.cross_entropy_value_and_grad(x, y, **options)
+    _, times = cs.cross_entropy_value_and_grad(x, y, grad_output=g, **options)
+    np.testing.assert_array_equal(times.input, factors * plain.input)
+    plain = cs.cross_entropy_hvp(x, y, along, **options)
+    times = cs.cross_entropy_hvp(x, y, along, grad_output=g, **options)
+    np.testing.assert_array_equal(times, factors * plain)
+
+
 def test_linear_is_the_loss_of_the_projection():
     for bias in (None, np.array([0.5, -0.5, 1.0, 0.0])):
         logits = FEATURES @ MATRIX.T + (0 if bias is None else bias)
