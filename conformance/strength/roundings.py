@@ -76,7 +76,7 @@ class RunningMean(Reference):
         return np.asarray(mean)
 
 
-class LogOnePlus(Reference):
+class LogOfOneAndTheRest(Reference):
     """The logarithm of the sum is log1p of all exponentials but the largest."""
 
     def log_softmax(self, p: Problem, x: Array) -> Array:
