@@ -37,7 +37,16 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
     # The deprecated pair: left out, or passed.
     "size_average": ("absent", "true", "false"),
     "reduce": ("absent", "true", "false"),
-    "weight": ("absent", "ones", "mixed", "somezero", "zeros", "large", "tiny"),
+    "weight": (
+        "absent",
+        "ones",
+        "mixed",
+        "somezero",
+        "zeros",
+        "large",
+        "tiny",
+        "signed",  # negative for every third class
+    ),
     # Which targets carry the ignored index.
     "ignored": ("nowhere", "some", "first", "last", "most", "all"),
     "logits": (
@@ -57,6 +66,9 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "target",  # the target's class dominates: a loss near zero
         "against",  # another class dominates the target's: a large loss
         "tail",  # the last sample has by far the largest loss
+        "brink",  # exp of each is finite, their sum is not; in every second row each exp is 0
+        "masked",  # an eighth of the lowest number in some classes, and in all of the first row
+        "window",  # -inf in all classes but the target's and those beside it
         "neginf",  # -inf in some classes that are not the target
         "neginf-target",  # -inf in the target's class of some rows
         "neginf-row",  # every class -inf in one row
@@ -73,6 +85,7 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "zeros",
         "unnormalised",  # in [0, 1], do not sum to one
         "outside",  # outside [0, 1], which no page enforces
+        "nan",  # NaN for one class of one row
         "page",
     ),
     "target_dtype": (
@@ -128,9 +141,11 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "target-spatial",
         "target-too-large",
         "target-negative",
+        "target-wraps",
         "target-float",
         "target-dtype",
         "prob-shape",
+        "prob-broadcast",
         "prob-dtype",
         "weight-short",
         "weight-long",
@@ -138,6 +153,7 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "weight-scalar",
         "weight-dtype",
         "reduction-name",
+        "reduction-case",
         "smoothing-negative",
         "smoothing-above-one",
         "smoothing-nan",

@@ -14,6 +14,7 @@ Array = NDArray[Any]
 #: Arguments of a scalar kind that a page forbids.
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "reduction-name": {"reduction": "average"},
+    "reduction-case": {"reduction": "Mean"},
     "smoothing-negative": {"label_smoothing": -0.1},
     "smoothing-above-one": {"label_smoothing": 1.5},
     "smoothing-nan": {"label_smoothing": "nan"},
@@ -80,13 +81,19 @@ def _target(case: Case, how: str, valid: Array) -> Array:
     if how == "float":
         return values.astype(np.float64)
     if how in ("too-large", "negative"):
-        values.reshape(-1)[values.size // 2] = case.num_classes if how == "too-large" else -1
+        # Where another index is ignored, the default one is a class out of range like any other.
+        below = -1 if case.ignored_value == -100 else -100
+        values.reshape(-1)[values.size // 2] = case.num_classes if how == "too-large" else below
+    if how == "wraps":
+        values.reshape(-1)[values.size // 2] += 2**32  # a class again where it is cut to 32 bits
     return values  # "dtype": the case names it
 
 
 def _probabilities(how: str, values: Array) -> Array:
     if how == "dtype":
         return np.rint(values).astype(np.int64)
+    if how == "broadcast":
+        return values[:1]  # those of one sample, for a batch
     axis = 0 if values.ndim == 1 else 1
     return np.concatenate([values, values.take([0], axis=axis)], axis=axis)
 

@@ -175,7 +175,7 @@ def _arrays(case: Case, values: Values, arguments: dict[str, Any]) -> dict[str, 
         arrays["input"] = layout.repeat_first(input, case.layout)
         arrays["linear_weight"] = linear_weight
         if bias is not None:
-            arrays["linear_bias"] = bias
+            arrays["linear_bias"] = layout.repeat_first(bias, case.weight_layout)
     else:
         arrays["input"] = layout.repeat_first(
             values.logits(hot, _has_target(case, hot, probabilities), ignored), case.layout
@@ -207,7 +207,8 @@ def _has_target(
 def _view(case: Case, name: str, values: NDArray[Any]) -> View:
     argument = name.partition(".")[0]
     kind = {"target": case.target_layout, "weight": case.weight_layout, "input": case.layout,
-            "grad_output": case.grad_layout}.get(argument, "c")  # fmt: skip
+            "linear_bias": case.weight_layout, "grad_output": case.grad_layout,
+            }.get(argument, "c")  # fmt: skip
     if argument == "weight" and values.ndim != 1:
         kind = "c"
     if argument == "linear_weight" and case.layout != "broadcast":

@@ -11,8 +11,8 @@ conversion on top, 2u·|v| (Blanchard, Higham and Higham, *Accurately computing 
 and softmax functions*, 2021, §4, count the same terms).  A 16-bit type may store
 every elementwise result — logits of a projection, shifted logits, exponentials, a sample's sum, its
 logarithm, LogSoftmax, per-sample gradients, the loss — with its own unit roundoff v, as frameworks
-do whose operations take and give that type; the sums themselves are accumulated in float32, however
-many terms they have.  For float32 and float64, v = u.
+do whose operations take and give that type, unless it is beyond its range; the sums themselves are
+accumulated in float32, however many terms they have.  For float32 and float64, v = u.
 
 A sum of n terms carries h(n)·u·Σ|terms|, where h(n) = n − 1 in any order of summation
 (Higham 2002, §4.2).  For n > 75 the terms of a random case round independently, and the sharper
@@ -37,9 +37,11 @@ S = Σ exp d_c, lse = m + log S and log p_c = d_c − log S, to first order:
   + [v·(|d_c| + |log p_c| + 3)], which covers exp d / S and exp(z − lse).
 * l_n = −Σ a_c·log p_c: E_n = Σ|a_c|·L_c + (k·v + h·u)·Σ|ã_c·log p_c| + v·|l_n|, where k
   counts the roundings that make a_c (weight 1; smoothing 3) and h the terms of a dense sum.
-  ã_c = |w_c|·((1 − ε)·|q_c| + ε/C), which is |a_c| but where a probability below 0 cancels.
+  ã_c = |w_c|·(|q_c| + ε/C) are the sizes of what the mixture is made of.  That is more than |a_c|
+  where a probability below 0 cancels, and where ε is near 1: a type that stores ε commits v·ε·|q_c|
+  in 1 − ε, as ``q + ε·(1/C − q)`` does in its last sum.
 * sum: Σ E_n + h(N)·u·Σ|l_n| + v·|sum|; mean: that over the denominator W, plus
-  (h(N)·u + 3v)·|mean| for W itself, the division and the result.
+  (h(N)·u·Σ|w_y|/|W| + 3v)·|mean| for W itself, the division and the result.
 * gradient of a logit, g_c = s·(p_c·A − a_c) with A = Σ a_i:
   E = |s|·(p_c·|A|·π_c + p_c·Σ|ã_i|·(k·v + h·u) + k·v·|ã_c| + v·(p_c·|A| + |a_c|)) + (σ + v)·|g_c|
   where σ is the relative error of s.  The last v inside admits a separately stored gradient of
@@ -204,21 +206,23 @@ class Allowed:
 
     @cached_property
     def target_size(self) -> Float:
-        """Return ã_c/w_c: |t_c|, or the sizes of its two terms where they cancel.
-
-        Probabilities below 0, which no page enforces, cancel with ε/C.
-        """
+        """Return ã_c/w_c: the sizes of the target and of the uniform part that it is mixed with."""
         s = self.s
-        if s.q is None:
-            return np.abs(mixed_targets(s))
-        return np.asarray((1 - s.epsilon) * np.abs(s.q) + s.epsilon / s.x.shape[1])
+        classes = s.x.shape[1]
+        if s.q is not None:
+            truth = np.abs(s.q)
+        else:
+            assert s.y is not None
+            truth = (np.arange(classes)[:, None] == s.y[:, None, :]).astype(np.float64)
+        return np.asarray(truth + s.epsilon / classes)
 
     @cached_property
     def coefficient_size(self) -> Float:
-        """ã_c: what the roundings that make a_c are relative to."""
-        if self.s.q is None:
+        """ã_c: what the roundings that make a_c are relative to; zero for an ignored sample."""
+        if not self.dense:
             return np.abs(self.coefficients)
-        return np.abs(self.s.w[:, None]) * self.target_size
+        size = np.abs(self.s.w[:, None]) * self.target_size
+        return np.where(self.s.keep[:, None, :], size, 0.0)
 
     @property
     def class_terms(self) -> float:
@@ -255,14 +259,18 @@ class Allowed:
 
     @cached_property
     def denominator_error(self) -> float:
-        """Relative error of W: exact counts have none but storage's."""
+        """Relative error of W: exact counts have none but storage's.
+
+        Weights of both signs cancel in W, what their sum lost does not.
+        """
         if self.scaled or self.s.q is not None or self.case.weight in ("absent", "ones"):
             return self.precision.store
         count = self.s.keep.size
         few = 2 * self.s.x.shape[1] < count
-        return (
-            self.terms(count, self.repeats or few) * self.precision.compute + self.precision.store
-        )
+        rounded = self.terms(count, self.repeats or few) * self.precision.compute
+        size = float(np.where(self.s.keep, np.abs(self.s.w[self.s.y]), 0.0).sum())
+        grown = size / abs(self.denominator) if self.denominator else 1.0
+        return rounded * grown + self.precision.store
 
     def loss(self) -> Float:
         """Return the allowed error of the loss, in the canonical shape."""
@@ -306,7 +314,8 @@ class Allowed:
         error = s * inner + (self.scale_error() + p.store) * s * np.abs(value)
         # Each coefficient may be stored, and be subnormal there.
         stored = 2 + self.coefficient_roundings + self.dense * self.s.x.shape[1] * probability
-        lost = p.store_tiny * (stored + s + probability * total + size) + s * total * p.compute_tiny
+        # So may a probability, before Σ a_i multiplies it.
+        lost = p.store_tiny * (stored + s + probability * total + size + s * total)
         return np.where(self.s.keep[:, None, :], error + lost, 0.0)
 
     def target(self, scale: Float) -> Float:

@@ -136,6 +136,11 @@ class Values:
         if case.probs == "unnormalised":
             return raw
         raw = raw * raw + 2.0**-20
+        if case.probs == "nan":
+            order = np.arange(hot.size).reshape(hot.shape)
+            middle = np.expand_dims(order == hot.size // 2, axis)
+            raw = np.where(middle & is_next, math.nan, raw)
+            return raw / classes
         # Accumulate, which adds in order; np.sum's order is its own.
         total = np.add.accumulate(raw, axis=axis).take([classes - 1], axis=axis)
         return raw / total
@@ -154,6 +159,7 @@ class Values:
         is_next = position == np.expand_dims((hot + 1) % classes, axis)
         order = np.arange(hot.size).reshape(hot.shape)
         rows = np.expand_dims(order, axis)
+        uniform = streams.uniform(self.key("where"), shape)
         kind = case.logits
         base = streams.normal(self.key("logits"), shape)
         if kind == "page":
@@ -174,6 +180,17 @@ class Values:
             return np.ldexp(base, np.expand_dims(order % 5 - 2, axis))
         if kind == "tail":
             return np.where((rows == hot.size - 1) & is_next & ~is_hot, 1000.0, base)
+        if kind == "brink":
+            # exp of the arithmetic's type overflows at top: five below it, the others far.
+            top = math.log(np.finfo(np.float64 if case.dtype == "f64" else np.float32).max)
+            high = np.where(position % 2 == 0, top - 1.2 - 0.3 * uniform, 8.4)
+            return np.where(rows % 2 == 0, high, -(top + 40.0) - uniform)
+        if kind == "masked":
+            lowest = float(ml_dtypes.finfo(self.dtype).min) / 8  # whose error bound is finite
+            return np.where((rows == 0) | ((uniform < 0.25) & ~spared), lowest, base)
+        if kind == "window":
+            beside = np.abs(position - np.expand_dims(hot, axis)) <= 1
+            return np.where(beside, base, -math.inf)
         boost = {
             "first": np.broadcast_to(position == 0, shape),
             "last": np.broadcast_to(position == classes - 1, shape),
@@ -185,7 +202,7 @@ class Values:
         if kind in boost:
             height = {"against": 25.0, "peak": 1000.0}.get(kind, 15.0)
             return np.where(boost[kind], base + height, base)
-        scattered = streams.uniform(self.key("where"), shape) < 0.25
+        scattered = uniform < 0.25
         first, third, middle = rows == 0, rows % 3 == 0, rows == hot.size // 2
         special = {
             "neginf": (scattered & ~spared, -math.inf),
@@ -211,6 +228,8 @@ class Values:
             return np.zeros(classes)
         if kind == "somezero":
             return np.where(np.arange(classes) % 3 == 1, 0.0, mixed)
+        if kind == "signed":
+            return np.where(np.arange(classes) % 3 == 1, -mixed, mixed)
         return mixed * {"mixed": 1.0, "large": 2.0**9, "tiny": 2.0**-9}[kind]
 
     def features(self, ignored: Array) -> tuple[Array, Array, Array | None]:

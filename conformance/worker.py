@@ -171,7 +171,11 @@ def _take(
     try:
         if step["do"] == "forward":
             passed = {argument: arrays[name] for argument, name in step["arrays"].items()}
-            result = adapter.forward(_call(message, passed))
+            call = _call(message, passed)
+            for name in ("label_smoothing", "mult"):
+                if isinstance(call.arguments.get(name), str):  # JSON has no NaN
+                    call.arguments[name] = float(call.arguments[name])
+            result = adapter.forward(call)
             if not isinstance(result, tuple) or len(result) != 2:
                 raise AdapterError(
                     f"forward returned {_kind(result)}, expected the pair (Array, state)"

@@ -58,6 +58,6 @@ CLAUSES = (
         formula="0 ≤ y_n < C, or y_n = ignore_index",
         target="index",
         applies=some_counted,
-        breaks=("target-too-large", "target-negative"),
+        breaks=("target-too-large", "target-negative", "target-wraps"),
     ),
 )

@@ -68,7 +68,7 @@ CLAUSES = (
             *on("004", "指定应用于输出的缩减方式: 'none' | 'mean' | 'sum'"),
         ),
         check="Any other name for reduction raises.",
-        breaks=("reduction-name",),
+        breaks=("reduction-name", "reduction-case"),
     ),
     Clause(
         id="reduction.counts-every-position",

@@ -163,6 +163,7 @@ CLAUSES = (
         applies=every,
         breaks=(
             "prob-shape",
+            "prob-broadcast",
             "target-length",
             "target-extra-axis",
             "target-missing-axis",

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..case import Case
 from ..clauses import clauses_of
-from . import calls, found, linear, logits
+from . import calls, found, linear, logits, pairs, unseen
 
 #: What a case may hold before --quick leaves it to the full corpus.
 QUICK_ELEMENTS = 6000
@@ -27,6 +27,8 @@ def _full() -> tuple[Case, ...]:
     all_cases.update(dict.fromkeys(calls.special()))
     all_cases.update(dict.fromkeys(linear.cases()))
     all_cases.update(dict.fromkeys(found.cases()))
+    all_cases.update(dict.fromkeys(unseen.cases()))
+    all_cases.update(dict.fromkeys(pairs.cases()))
     return tuple(all_cases)
 
 

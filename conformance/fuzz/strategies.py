@@ -55,7 +55,7 @@ _ROWS, _TWO_OR_MORE, _WIDTHS = st.integers(1, 8), st.integers(2, 6), st.integers
 _POSITIONS = st.lists(st.integers(1, 5), min_size=1, max_size=3)
 _VALUES = {name: _words(name) for name in VOCABULARY if name not in ("logits", "probs", "dtype")}
 _DTYPES = st.sampled_from(("f32", *(name for name in DTYPES if name != "f32")))
-_PROBS = _words("probs", "page")
+_PROBS = _words("probs", "page", "nan")
 _LOGITS = st.just("normal") | _words("logits", *_NOT_DRAWN)
 _LOGITS_IGNORED = st.just("normal") | _words("logits", "page")
 _LINEAR = st.just("normal") | st.sampled_from(_FEATURES)
@@ -120,7 +120,7 @@ def settle(case: Case) -> Case:
     scalar_gradient = case.effective_reduction != "none" or not case.sample_shape
     if case.grad in ("default", "skip") or scalar_gradient:
         changes["grad_layout"] = "c"
-    if case.weight == "absent":
+    if case.weight == "absent" and case.bias == "no":
         changes["weight_layout"] = "c"
     return replace(case, **changes)
 
@@ -232,7 +232,7 @@ def invalid(draw: st.DrawFn, system: str, target: str) -> Case:
         fields.update(options="auto", retain="no")
     if bad == "bias-shape":
         fields["bias"] = "yes"
-    if bad == "reduction-name":
+    if bad.startswith("reduction"):
         fields.update(size_average="absent", reduce="absent")  # which would override it
     if bad == "target-dtype":
         fields["target_dtype"] = draw(_BAD_DTYPES)

@@ -181,7 +181,7 @@ _VALID = (
     Flag(
         "LargeLogits",
         "exp of a logit as it stands overflows; subtract the row's maximum first.",
-        lambda case: case.logits in ("wide", "offset"),
+        lambda case: case.logits in ("wide", "offset", "brink", "masked"),
         (f"{_TORCH}/issues/11752", "https://github.com/FluxML/NNlib.jl/issues/68"),
     ),
     Flag(
@@ -205,7 +205,7 @@ _VALID = (
         "NegativeInfinity",
         "A class of logit −inf has probability zero and takes nothing from the others; where its "
         "coefficient is zero, 0·log 0 may be 0 or NaN.",
-        lambda case: case.logits.startswith("neginf"),
+        lambda case: case.logits.startswith("neginf") or case.logits == "window",
         (f"{_OPTAX}/issues/896", "https://github.com/Dao-AILab/flash-attention/issues/1930"),
     ),
     Flag(
@@ -216,7 +216,7 @@ _VALID = (
     Flag(
         "NaN",
         "NaN reaches the loss and its sample's gradient; a maximum that drops it hides it.",
-        lambda case: case.logits == "nan",
+        lambda case: "nan" in (case.logits, case.probs),
     ),
     Flag(
         "IgnoredNaN",
@@ -293,7 +293,7 @@ _INVALID = (
         "InvalidClass",
         "A class index outside [0, C) that is not ignore_index must be refused, not read from "
         "memory.",
-        _breaks("target-too-large", "target-negative"),
+        _breaks("target-too-large", "target-negative", "target-wraps"),
         (f"{_TORCH}/issues/5296", f"{_TORCH}/issues/12670"),
     ),
     Flag(
@@ -307,6 +307,7 @@ _INVALID = (
             "target-shape",
             "target-spatial",
             "prob-shape",
+            "prob-broadcast",
             "weight-short",
             "weight-long",
             "weight-2d",

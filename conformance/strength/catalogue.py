@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from . import variants
+from . import roundings, variants
 from .faults import (
     axes,
     blocks,
+    conditions,
     denominators,
     gradients,
     linear,
@@ -22,6 +23,7 @@ from .faults import (
     state,
     targets,
     unit,
+    unseen,
 )
 from .measure import name_of
 from .reference import Reference
@@ -42,6 +44,8 @@ THEMES = (
     special,
     ranges,
     raising,
+    conditions,
+    unseen,
 )
 
 
@@ -52,6 +56,7 @@ def _defined_in(module: ModuleType) -> list[type[Reference]]:
         if isinstance(found, type)
         and issubclass(found, Reference)
         and found.__module__ == module.__name__
+        and not found.__name__.startswith("_")
     ]
 
 
@@ -64,7 +69,8 @@ def faults() -> dict[str, type[Reference]]:
 @cache
 def correct() -> dict[str, type[Reference]]:
     """Return the reference and its correct variants by name."""
-    found = {name_of(variant): variant for variant in _defined_in(variants)}
+    both = [*_defined_in(variants), *_defined_in(roundings)]
+    found = {name_of(variant): variant for variant in both}
     return {name_of(Reference): Reference, **found}
 
 

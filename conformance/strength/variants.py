@@ -241,29 +241,30 @@ class StoredLogSoftmax(Reference):
 
 
 class StoredElementwise(StoredLogSoftmax):
-    """Shifted logits, exponentials and their logarithm are tensors of the call's dtype too."""
+    """Shifted logits, exponentials and their logarithm are tensors of the call's dtype too.
+
+    Their sum is one unless it overflows: that of 70,000 equal logits is beyond float16.
+    """
 
     def log_softmax(self, p: Problem, x: Array) -> Array:
         shifted = self.stored(p, x - self.row_max(x))
-        total = self.stored(p, self.sum_classes(self.stored(p, self.exp(shifted))))
+        total = self.stored_if_finite(p, self.sum_classes(self.stored(p, self.exp(shifted))))
         return self.stored(p, shifted - self.stored(p, self.log(total)))
 
 
 class StoredSum(Reference):
-    """The sum of exponentials of a sample is stored in the call's dtype."""
+    """The sum of exponentials of a sample is stored in the call's dtype, unless it overflows."""
 
     def log_softmax(self, p: Problem, x: Array) -> Array:
         shifted = x - self.row_max(x)
-        return shifted - self.log(self.stored(p, self.sum_classes(self.exp(shifted))))
+        return shifted - self.log(self.stored_if_finite(p, self.sum_classes(self.exp(shifted))))
 
 
 class StoredEverything(StoredLogSoftmax):
     """Scales, targets, coefficients and what ``mult`` gives are stored too, unless it overflows."""
 
     def multiply(self, p: Problem) -> Array:
-        product = super().multiply(p)
-        stored = self.stored(p, product)
-        return np.where(np.isfinite(stored), stored, product)
+        return self.stored_if_finite(p, super().multiply(p))
 
     def mix_targets(self, p: Problem) -> Array:
         return self.stored(p, super().mix_targets(p))

@@ -129,3 +129,39 @@ def test_the_steps_are_those_of_the_script(text, steps):
 )
 def test_a_call_is_spoiled_in_any_shape(text, name, shape):
     assert build(Case.parse(text)).arrays[name].view.shape == shape
+
+
+def targets(text):
+    return build(Case.parse(text)).arrays["target"].values
+
+
+def test_below_the_classes_lies_an_index_that_is_not_ignored():
+    text = "ce/index/4x10/f32/mean,bad=target-negative"
+    assert targets(text)[2] == -1
+    assert targets(f"{text},ignore_index=-100")[2] == -1
+    # −100 is the default, which another index takes the place of.
+    assert targets(f"{text},ignore_index=3")[2] == -100
+
+
+def test_an_index_wraps_onto_a_class():
+    plain = targets("ce/index/4x10/f32/mean")
+    found = targets("ce/index/4x10/f32/mean,bad=target-wraps")
+    assert (found - plain).tolist() == [0, 0, 2**32, 0]
+
+
+def test_one_samples_probabilities_would_broadcast():
+    plain = targets("ce/prob/4x10/f32/mean")
+    np.testing.assert_array_equal(targets("ce/prob/4x10/f32/mean,bad=prob-broadcast"), plain[:1])
+
+
+def test_a_name_in_another_case_is_another_name():
+    request = build(Case.parse("ce/index/4x10/f32/default,bad=reduction-case"))
+    assert request.arguments == {"reduction": "Mean"}
+
+
+@pytest.mark.parametrize(("layout", "step"), [("strided", 2), ("reversed", -1), ("c", 1)])
+def test_the_bias_has_the_layout_of_the_weights(layout, step):
+    text = f"linear/index/6x5-4/f32/mean,bias=yes,weight=mixed,weight_layout={layout}"
+    arrays = build(Case.parse(text)).arrays
+    for name in ("linear_bias", "weight"):
+        assert arrays[name].view.strides == (4 * step,), name

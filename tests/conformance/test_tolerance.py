@@ -123,3 +123,52 @@ def test_a_projection_of_zeros_is_allowed_what_underflows():
 def test_terms_that_repeat_are_not_independent(more, repeats):
     found = allowed(",".join(filter(None, ["ce/index/3x2/f32/sum", more])))
     assert found.terms(10_001) == (10_000 if repeats else LAMBDA * 100)
+
+
+def test_what_the_sum_of_weights_of_both_signs_lost_does_not_cancel():
+    text = "ce/index/1x2/f32/mean,weight=signed"
+    s = symbols(classes=4, samples=4, reduction="mean")
+    s.y[:, 0] = np.arange(4)
+    plain = Allowed(Case.parse(text), s._replace(w=np.array([1.0, 2.0, 3.0, 4.0])), 0.0, False)
+    mixed = Allowed(Case.parse(text), s._replace(w=np.array([1.0, -2.0, -3.0, 5.0])), 0.0, False)
+    u = 2.0**-24
+    assert plain.denominator_error == 3 * u + u
+    assert mixed.denominator_error == 3 * u * 11 + u
+    # An empty sum has no relative error to grow.
+    nothing = Allowed(Case.parse(text), s._replace(w=np.zeros(4)), 0.0, False)
+    assert nothing.denominator_error == 4 * u
+
+
+@pytest.mark.parametrize("q", [None, np.array([[[0.25], [-0.75]]])], ids=["index", "prob"])
+def test_a_stored_smoothing_is_as_wrong_as_the_target_is_large(q):
+    case = Case.parse("ce/index/1x2/f32/sum,smoothing=0.875")
+    s = symbols(classes=2)._replace(q=q, epsilon=0.875, w=np.array([1.0, -2.0]))
+    truth = np.array([1.0, 0.0]) if q is None else np.array([0.25, 0.75])
+    found = Allowed(case, s, 0.0, False)
+    np.testing.assert_array_equal(found.target_size[0, :, 0], truth + 0.4375)
+    np.testing.assert_array_equal(found.coefficient_size[0, :, 0], (truth + 0.4375) * [1, 2])
+    ignored = Allowed(case, s._replace(keep=np.zeros((1, 1), dtype=bool)), 0.0, False)
+    assert not ignored.coefficient_size.any()
+
+
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_a_smoothing_of_the_arithmetics_dtype_is_allowed(interpolated):
+    """Near 1 the difference 1 − ε keeps few of its digits."""
+    one, epsilon, classes, q = np.float32(1), np.float32(0.999), np.float32(3), np.float32(7)
+    mixed = (one - epsilon) * q + epsilon / classes
+    if interpolated:
+        mixed = q + epsilon * (one / classes - q)
+    case = Case.parse("ce/prob/1x3/f32/none,smoothing=0.999")
+    s = symbols(classes=3, reduction="none")._replace(q=np.full((1, 3, 1), 7.0), epsilon=0.999)
+    found = Allowed(case, s, 0.0, False)
+    exact = 3 * math.log(3) * ((1 - 0.999) * 7 + 0.999 / 3)
+    wrong = 3 * math.log(3) * float(mixed)
+    assert 0 < abs(wrong - exact) <= found.loss()[0, 0]
+
+
+def test_a_probability_may_be_stored_before_weights_multiply_it():
+    case = Case.parse("ce/index/1x2/f16/none,weight=large")
+    s = symbols(classes=2, reduction="none")._replace(w=np.array([512.0, 512.0]))
+    s.x[0, 1] = -17.4  # its probability is less than half of float16's smallest number
+    found = Allowed(case, s, 0.0, False).logits(np.ones((1, 1)))
+    assert 512 * math.exp(-17.4) < found[0, 1, 0] < 1.1 * 512 * 2.0**-25

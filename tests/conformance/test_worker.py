@@ -1,5 +1,6 @@
 """A worker and its driver, with real processes: what is asked and answered."""
 
+import math
 import sys
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from conformance import driver, protocol
+from conformance import worker as worker_module
 from conformance.driver import Program, Unavailable, Worker
 from tests.conformance import fakes, workers
 from tests.conformance.workers import DESCRIBE, PYTHONS, WORKER, ask, assert_alive
@@ -197,3 +199,26 @@ def test_a_missing_program_is_named(command):
 def test_an_empty_command_is_refused():
     with pytest.raises(ValueError, match="empty"):
         Program.of_command("  ")
+
+
+def test_a_number_that_json_has_not_reaches_an_adapter_as_a_number():
+    given = []
+
+    class Adapter(protocol.Adapter):
+        def forward(self, call):
+            given.append(call.arguments)
+            raise protocol.Unsupported("no")
+
+    arrays = {"input": protocol.encode_view(protocol.Array(ONES, "float32"), ONES)}
+    forward = {"do": "forward", "as": "a", "arrays": {"input": "input"}}
+    arguments = {"label_smoothing": "nan", "mult": "-inf", "reduction": "nan"}
+    message = {"case": "x", "system": "", "form": "", "wrt": [], "arrays": arrays,
+               "arguments": arguments, "steps": [forward]}  # fmt: skip
+    worker_module.answer(Adapter(), message)
+    assert math.isnan(given[0].pop("label_smoothing"))
+    assert given == [{"mult": -math.inf, "reduction": "nan"}]
+    # The message is the harness's own.
+    assert arguments["label_smoothing"] == "nan"
+
+
+ONES = np.ones(2, "f4")
