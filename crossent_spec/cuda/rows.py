@@ -21,7 +21,20 @@ from numba import cuda
 
 from .fetching import bounds, numbers, shares_of
 from .groups import group, larger
-from .target import device_function, exp, kernel, load, log1p, single, store, store_wide
+from .steep import MOST, steep
+from .target import (
+    WARP,
+    device_function,
+    exp,
+    kernel,
+    load,
+    log1p,
+    single,
+    some,
+    store,
+    store_wide,
+    wait_for_lanes,
+)
 
 
 class Plan(NamedTuple):
@@ -137,6 +150,10 @@ def rows(plan: Plan) -> Any:
     within, is_class = bounds(vector, whole)
     fetch = numbers(plan, chunks, vector > 1, scaled, float("-inf"))
     share, fetch_shares = shares_of(plan, chunks)
+    of_steep, write_steep = steep(plan)
+    _, total_wide = group(threads, np.float64)
+    any_is_steep, most = some(threads), real(MOST)
+    shared_by_lanes = gradient and not probabilities and 1 < threads <= WARP
 
     @kernel(plan.block, 1 if plan.wide and not resident else 0)
     def sample_rows(
@@ -254,7 +271,8 @@ def rows(plan: Plan) -> Any:
             weights = total(coefficients)
         elif sharp != zero:
             # Smoothed wholly, the target's class is one like the others, however far away.
-            below += spike * (zero if own == top else top - own)
+            # Not even of an infinite weight does the largest logit leave anything.
+            below += zero if own == top else spike * (top - own)
         log = log1p(rest)
         if live and lane == 0:
             store(losses, n, final_loss(below + weights * log) if keep else zero)
@@ -273,7 +291,12 @@ def rows(plan: Plan) -> Any:
         at_top = own == top and rest < one
         beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
+        is_steep = gradient and keep and abs(of_logits * factor) >= most
+        written = np.int32(0) if is_steep else all_classes
         out_at = at(out_place, item, position)
+        if shared_by_lanes:
+            # Where a class index's logit was read by all of them, one may write its gradient.
+            wait_for_lanes()
         out_q_at = at(out_q_place, item, position)
         if not resident:
             tiles = (all_classes + lead + threads * holding - 1) // (threads * holding)
@@ -319,13 +342,23 @@ def rows(plan: Plan) -> Any:
                             if is_class(c, all_classes):
                                 store(out_q, out_q_at + c * out_q_place[2], final_of_q(of_q[k]))
                 if gradient:
-                    if vector > 1 and within(first_of_chunk, all_classes):
+                    if vector > 1 and within(first_of_chunk, written):
                         store_wide(out, out_at + first_of_chunk, held, j * vector)
                     elif single_ones:
                         step = out_place[2] if apart else 1
                         for k in range(vector):
                             c = np.int32(first_of_chunk + k)
-                            if is_class(c, all_classes):
+                            if is_class(c, written):
                                 store(out, out_at + c * step, final(held[j * vector + k]))
+        if gradient and any_is_steep(is_steep):
+            classes_of_steep = there if is_steep else np.int32(0)
+            beside_top = total_wide(
+                of_steep(x, begin, x_place[2], mult, lane, classes_of_steep, top)
+            )  # fmt: skip
+            write_steep(
+                x, begin, x_place[2], mult, q, q_at, q_place[2], w, sharp, uniform, lane,
+                classes_of_steep, top, beside_top, rest, weights, evenly, spike, target,
+                of_logits, out, out_at, out_place[2],
+            )  # fmt: skip
 
     return sample_rows
