@@ -73,6 +73,8 @@ def _made(
         # The number of the two, where one is NaN.
         work = {"min": (np.fmin, np.minimum), "max": (np.fmax, np.maximum)}[verb]
         return same, work[0] if floating else work[1]
+    if verb == "copysign":
+        return same, lambda a, b: np.copysign(b, a)
     if verb in ("shl", "shr"):
         return (kind, kind, "u32"), _shift(verb, kind)
     if verb in ("mul", "mad"):

@@ -213,19 +213,6 @@ def wait_for_lanes() -> None:
     cuda.syncwarp()
 
 
-def some(threads: int) -> Any:
-    """Return the function that tells whether something holds in any of a warp's threads.
-
-    Of groups of more ``threads`` it must be the same for all, and of single ones it is their own.
-    """
-
-    @device_function
-    def of_warp(holds: Any) -> Any:
-        return cuda.any_sync(EVERY_LANE, holds) != 0 if 1 < threads <= WARP else holds
-
-    return of_warp
-
-
 @intrinsic
 def _bits(typing: Any, value: Any) -> Any:
     del typing

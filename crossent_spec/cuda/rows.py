@@ -21,7 +21,6 @@ from numba import cuda
 
 from .fetching import bounds, numbers, shares_of
 from .groups import group, larger
-from .steep import MOST, steep
 from .target import (
     WARP,
     device_function,
@@ -30,11 +29,14 @@ from .target import (
     load,
     log1p,
     single,
-    some,
     store,
     store_wide,
     wait_for_lanes,
 )
+
+#: A sample is steep whose exponentials are multiplied by so much; what float32 flushes of them is
+#: less than 2^-94 otherwise.
+MOST = 2.0**32
 
 
 class Plan(NamedTuple):
@@ -58,6 +60,8 @@ class Plan(NamedTuple):
         Kind of target; whether ε, class weights, a multiplier of the logits are given.
     gradient, target_gradient, remember
         Whether to write the gradients of logits and of probabilities, and m and log(1 + R).
+    watch
+        Whether to leave out, and mark, samples whose gradient is steep: see :mod:`.steep`.
     spatial
         Whether a sample is an item and a position, (N, C, D) with D > 1.
     twice, twice_losses, twice_target
@@ -79,6 +83,7 @@ class Plan(NamedTuple):
     gradient: bool
     target_gradient: bool
     remember: bool
+    watch: bool
     spatial: bool
     twice: bool
     twice_losses: bool = False
@@ -124,7 +129,7 @@ def rows(plan: Plan) -> Any:
     and ``classes``; 1 − ε, ε/C, the multiplier and a factor of the logits' gradient; ``constants``
     (see :mod:`.reductions`); the gradient of each loss with its step from sample to sample, -1 for
     none; losses; memory and place of the
-    gradients of logits and probabilities; and per sample m and log(1 + R).
+    gradients of logits and probabilities; and per sample m, log(1 + R) and whether it is left out.
     """
     real: Any = np.float64 if plan.wide else np.float32
     threads, vector, chunks = plan.threads, plan.vector, plan.chunks
@@ -133,6 +138,7 @@ def rows(plan: Plan) -> Any:
     probabilities, smooth = plan.probabilities, plan.smooth
     weighted, scaled, spatial, twice = plan.weighted, plan.scaled, plan.spatial, plan.twice
     gradient, target_gradient, remember = plan.gradient, plan.target_gradient, plan.remember
+    watch = plan.watch
     dense = probabilities or smooth
     # The exponentials stay where the logits were.
     reuse = resident and not target_gradient
@@ -150,9 +156,7 @@ def rows(plan: Plan) -> Any:
     within, is_class = bounds(vector, whole)
     fetch = numbers(plan, chunks, vector > 1, scaled, float("-inf"))
     share, fetch_shares = shares_of(plan, chunks)
-    of_steep, write_steep = steep(plan)
-    _, total_wide = group(threads, np.float64)
-    any_is_steep, most = some(threads), real(MOST)
+    most = real(MOST)
     shared_by_lanes = gradient and not probabilities and 1 < threads <= WARP
 
     @kernel(plan.block, 1 if plan.wide and not resident else 0)
@@ -161,7 +165,7 @@ def rows(plan: Plan) -> Any:
         ignoring: Any, ignored: Any, samples: Any, positions: Any, classes: Any,
         sharp: Any, uniform: Any, mult: Any, gain: Any, constants: Any, scales: Any,
         scale_step: Any, losses: Any, out: Any, out_place: Any, out_q: Any, out_q_place: Any,
-        tops: Any, logs: Any,
+        tops: Any, logs: Any, marks: Any,
     ) -> None:  # fmt: skip
         lane = np.int32(cuda.threadIdx.x % threads)
         number = np.int64(cuda.blockIdx.x) * (cuda.blockDim.x // threads) + (
@@ -291,8 +295,14 @@ def rows(plan: Plan) -> Any:
         at_top = own == top and rest < one
         beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
-        is_steep = gradient and keep and abs(of_logits * factor) >= most
-        written = np.int32(0) if is_steep else all_classes
+        written = all_classes
+        if watch:
+            # Left to another kernel, which reads the logits again.
+            is_steep = keep and abs(of_logits * factor) >= most
+            if is_steep:
+                written = np.int32(0)
+            if live and lane == 0:
+                marks[n] = np.int32(is_steep)
         out_at = at(out_place, item, position)
         if shared_by_lanes:
             # Where a class index's logit was read by all of them, one may write its gradient.
@@ -350,15 +360,5 @@ def rows(plan: Plan) -> Any:
                             c = np.int32(first_of_chunk + k)
                             if is_class(c, written):
                                 store(out, out_at + c * step, final(held[j * vector + k]))
-        if gradient and any_is_steep(is_steep):
-            classes_of_steep = there if is_steep else np.int32(0)
-            beside_top = total_wide(
-                of_steep(x, begin, x_place[2], mult, lane, classes_of_steep, top)
-            )  # fmt: skip
-            write_steep(
-                x, begin, x_place[2], mult, q, q_at, q_place[2], w, sharp, uniform, lane,
-                classes_of_steep, top, beside_top, rest, weights, evenly, spike, target,
-                of_logits, out, out_at, out_place[2],
-            )  # fmt: skip
 
     return sample_rows

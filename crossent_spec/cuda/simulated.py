@@ -158,16 +158,6 @@ def wait_for_lanes() -> None:
     """Do nothing: what reductions exchange has had the threads wait for each other."""
 
 
-def some(threads: int) -> Any:
-    """Return the function that tells whether something holds in any of a block's threads."""
-
-    @device_function
-    def of_block(holds: Any) -> Any:
-        return cuda.syncthreads_or(holds) != 0 if threads > 1 else holds
-
-    return of_block
-
-
 def over_lanes(combine: Any, lanes: int) -> Any:
     """Return the reduction over groups of consecutive lanes, in the order of the shuffles."""
 

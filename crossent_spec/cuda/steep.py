@@ -2,7 +2,8 @@
 
 As :mod:`crossent_spec.cpu.steep`: an exponential too little for float32 is something once it is
 multiplied by 2^100, and infinity times anything but nothing is infinite.  So each logit's gradient
-is worked out in float64 from the logit itself, which is read once more.
+is worked out in float64 from the logit itself.  That would take registers from kernels that hardly
+ever need it: those of :mod:`.rows` leave such samples as they are, and mark them for this one.
 """
 
 from __future__ import annotations
@@ -12,45 +13,59 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import cuda
 
 from .fetching import shares_of
-from .target import device_function, exp, load, single, store
+from .groups import group, larger
+from .launching import launch
+from .rows import at, same_number
+from .target import SIMULATED, device_function, exp, kernel, load, single, store
 
-#: Of the factor of a sample's exponentials.  With less, what float32 flushes is less than 2^-94.
-MOST = 2.0**32
-#: The least number of float64, and an R that float32 has to all its digits.
-LEAST_OF_ALL, LITTLE = 5e-324, 2.0**-60
+#: Threads of a block, which takes one sample after the other, and most blocks.
+THREADS, BLOCKS = 32 if SIMULATED else 256, 1024
+#: The least number of float64.
+LEAST_OF_ALL = 5e-324
 
 
-class Steep(NamedTuple):
-    """``beside(…)`` sums a thread's exponentials, ``write(…)`` writes a thread's gradients.
+class SteepPlan(NamedTuple):
+    """What is compiled into a kernel; what :class:`.rows.Plan` has too means the same."""
 
-    In between, the group's threads add up their sums.
-    """
-
-    beside: Any
-    write: Any
+    wide: bool
+    probabilities: bool
+    smooth: bool
+    weighted: bool
+    scaled: bool
+    twice: bool
+    #: Of the functions that kernels share: no access is of several elements.
+    threads: int = THREADS
+    vector: int = 1
+    vector_target: int = 1
+    whole: bool = True
 
 
 @cache
-def steep(plan: Any) -> Steep:
-    """Return what evaluates a sample whose gradient is steep."""
+def steep(plan: SteepPlan) -> Any:
+    """Compile: the gradients of marked samples.
+
+    Its arguments are those of :func:`.rows.rows` without what it has no use for.
+    """
     real: Any = np.float64 if plan.wide else np.float32
-    threads, probabilities, scaled = plan.threads, plan.probabilities, plan.scaled
-    dense = probabilities or plan.smooth
+    probabilities, smooth, scaled = plan.probabilities, plan.smooth, plan.scaled
+    weighted, dense = plan.weighted, plan.probabilities or plan.smooth
     infinity, zero, one = np.float64(np.inf), np.float64(0), np.float64(1)
-    least, little = np.float64(LEAST_OF_ALL), np.float64(LITTLE)
+    least = np.float64(LEAST_OF_ALL)
+    largest, total = group(THREADS, np.float64)
     share, _ = shares_of(plan, 1)
     # From float64 to 16 bits by way of float32, as the others are.
-    final: Any = single if plan.twice else real
+    final: Any = single if plan.twice else same_number if plan.wide else real
 
     @device_function
-    def below_top(x: Any, place: Any, mult: Any, top: Any) -> Any:
-        """How far a logit is below the largest one."""
+    def logit(x: Any, place: Any, mult: Any) -> Any:
+        """A logit, multiplied as elsewhere."""
         value = real(load(x, place))
         if scaled:
             value *= mult
-        return np.float64(value) - np.float64(top)
+        return np.float64(value)
 
     @device_function
     def something(value: Any, like: Any, s: Any) -> Any:
@@ -59,48 +74,96 @@ def steep(plan: Any) -> Steep:
             return math.copysign(least, like)
         return value
 
-    @device_function
-    def beside(
-        x: Any, begin: Any, step: Any, mult: Any, lane: Any, classes: Any, top: Any
-    ) -> Any:  # fmt: skip
-        """A thread's part of Σ exp(x − m) over the logits that are not the largest."""
-        found = zero
-        for c in range(lane, classes, threads):
-            d = below_top(x, begin + c * step, mult, top)
-            if -infinity < d < zero:
-                # Something of each, that none be left out.
-                found += max(exp(d), least)
-        return found
-
-    @device_function
-    def write(
-        x: Any, begin: Any, step: Any, mult: Any, q: Any, q_at: Any, q_step: Any, w: Any,
-        sharp: Any, uniform: Any, lane: Any, classes: Any, top: Any, beside: Any, little_rest: Any,
-        weights: Any, evenly: Any, spike: Any, target: Any, s: Any, out: Any, out_at: Any,
-        out_step: Any,
+    @kernel(THREADS)
+    def steep_rows(
+        x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, w: Any, samples: Any,
+        positions: Any, classes: Any, sharp: Any, uniform: Any, mult: Any, gain: Any,
+        constants: Any, scales: Any, scale_step: Any, out: Any, out_place: Any, marks: Any,
     ) -> None:  # fmt: skip
-        """∂result/∂x of a thread's classes, s·(A·exp(x − m)/(1 + R) − a)."""
-        rest = np.float64(little_rest)
-        if rest < little:
-            rest = beside
-        of_all = np.float64(weights)
-        factor = of_all / (one + rest)
-        lacking = of_all * (rest / (one + rest))
-        if beside > zero:
-            lacking = something(lacking, of_all, s)
-        low = rest < one and abs(of_all) < infinity
-        for c in range(lane, classes, threads):
-            d = below_top(x, begin + c * step, mult, top)
-            a = np.float64(share(q, q_at, q_step, w, c, sharp, uniform)) if dense else zero
-            own = not probabilities and c == target
-            if d == zero and low:
-                # Of a class that has nearly all probability, what it lacks.
-                g = ((np.float64(evenly) if own else of_all) - a) - lacking
-            else:
-                g = factor * exp(d)
-                if d > -infinity:
-                    g = something(g, of_all, s)
-                g -= a + np.float64(spike) if own else a
-            store(out, out_at + c * out_step, final(s * g))
+        thread = np.int64(cuda.threadIdx.x)
+        evenly = np.float64(constants[1]) if smooth and not probabilities else zero
+        n = np.int64(cuda.blockIdx.x)
+        while n < samples:
+            # Of a block all threads take the same sample, or none.
+            if marks[n] != 0:
+                item = n // positions
+                position = n - item * positions
+                begin = at(x_place, item, position)
+                q_at = at(q_place, item, position) if probabilities else np.int64(0)
+                out_at = at(out_place, item, position)
+                target = np.int64(-1)
+                spike = zero
+                if not probabilities:
+                    target = np.int64(y[at(y_place, item, position)])
+                    spike = np.float64(sharp * real(load(w, target)) if weighted else sharp)
+                top = -infinity
+                weights = zero
+                for c in range(thread, classes, THREADS):
+                    top = larger(top, logit(x, begin + c * x_place[2], mult))
+                    if probabilities:
+                        weights += np.float64(share(q, q_at, q_place[2], w, c, sharp, uniform))
+                top = largest(top)
+                weights = total(weights) if probabilities else spike + evenly
+                s = np.float64(constants[0])
+                if scale_step >= 0:
+                    s *= np.float64(load(scales, n * scale_step))
+                s *= np.float64(gain)
+                # Of which infinity is to make something.
+                floor = least if abs(s) == infinity else zero
+                # Σ exp(x − m) over the other logits, and how many are as large as the largest.
+                beside = zero
+                same = zero
+                for c in range(thread, classes, THREADS):
+                    d = logit(x, begin + c * x_place[2], mult) - top
+                    if d == zero:
+                        same += one
+                    elif d > -infinity:
+                        beside += max(exp(d), floor)
+                beside = total(beside)
+                rest = beside + (total(same) - one)
+                factor = weights / (one + rest)
+                lacking = weights * (rest / (one + rest))
+                if beside > zero:
+                    lacking = something(lacking, weights, s)
+                low = rest < one and abs(weights) < infinity
+                for c in range(thread, classes, THREADS):
+                    d = logit(x, begin + c * x_place[2], mult) - top
+                    own = c == target
+                    a = zero
+                    if dense:
+                        a = np.float64(share(q, q_at, q_place[2], w, c, sharp, uniform))
+                    if d == zero and low:
+                        # Of a class that has nearly all probability, what it lacks.
+                        g = ((evenly if own else weights) - a) - lacking
+                    else:
+                        g = factor * exp(d)
+                        if d > -infinity:
+                            g = something(g, weights, s)
+                        g -= a + spike if own else a
+                    store(out, out_at + c * out_place[2], final(s * g))
+            n += np.int64(cuda.gridDim.x)
 
-    return Steep(beside, write)
+    return steep_rows
+
+
+def write_steep(
+    call: Any, gain: float, scales: Any, step: int, out: Any, out_place: Any, marks: Any
+) -> None:
+    """Write the gradients of the samples that a kernel of :mod:`.rows` has marked.
+
+    The call is the :class:`.engine.Call`; the rest is as that kernel has it.
+    """
+    plan = SteepPlan(
+        wide=call.wide,
+        probabilities=call.probabilities is not None,
+        smooth=call.problem.label_smoothing != 0,
+        weighted=call.weight is not None,
+        scaled=call.mult != 1,
+        twice=call.wide and call.logits.dtype.itemsize == 2,
+    )
+    launch(
+        steep(plan), min(BLOCKS, call.samples), THREADS, call.stream, call.x, call.x_place, call.y,
+        call.y_place, call.q, call.q_place, call.w, call.samples, call.positions, call.classes,
+        call.real(call.sharp), call.real(call.uniform), call.real(call.mult), call.real(gain),
+        call.nothing, scales, step, out, out_place, marks,
+    )  # fmt: skip

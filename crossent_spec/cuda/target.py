@@ -22,7 +22,6 @@ load_wide = _chosen.load_wide
 log1p = _chosen.log1p
 over_lanes = _chosen.over_lanes
 single = _chosen.single
-some = _chosen.some
 store = _chosen.store
 store_wide = _chosen.store_wide
 wait_for_lanes = _chosen.wait_for_lanes
