@@ -3,7 +3,7 @@
 ``crossent run conformance/gpu/adapter.py`` judges them where there is no GPU.
 """
 
-from typing import Any, Dict
+from typing import Any
 
 from conformance.adapters import embedded_cuda
 from conformance.gpu.emulated import on_the_machine
@@ -18,7 +18,7 @@ class Adapter(embedded_cuda.Adapter):
         self.machine.__enter__()
         super().__init__()
 
-    def describe(self) -> Dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the name, the documented systems and the versions."""
         described = super().describe()
         described["name"] = "embedded-cuda-compiled"

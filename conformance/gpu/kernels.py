@@ -322,7 +322,8 @@ def _others() -> Iterator[Kernel]:
             )
         for probabilities, every in ((False, False), (False, True), (True, True)):
             wide = stored == "float64"
-            plan = SteepPlan(wide, probabilities, every, every, every, False)
+            given = probabilities, every, every, every
+            plan = SteepPlan(wide, *given, True, probabilities, False, False)
             number = types.float64 if wide else types.float32
             mode = "probabilities" if probabilities else "indices"
             yield Kernel(
@@ -333,7 +334,7 @@ def _others() -> Iterator[Kernel]:
                     _array(stored) if probabilities else NOTHING, PLACE,
                     _array(stored) if every else NOTHING, INTEGER, INTEGER, INTEGER, number,
                     number, number, number, NOTHING, NOTHING, INTEGER, _array(stored), PLACE,
-                    _array("int32"),
+                    _array(stored) if probabilities else NOTHING, PLACE, _array("int32"),
                 ),
                 THREADS,
                 Meant(THREADS),

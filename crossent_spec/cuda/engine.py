@@ -14,7 +14,7 @@ from . import memory, reductions
 from .copying import contiguous_copy, copy
 from .geometry import Layout, choose, planned
 from .launching import launch
-from .rows import MOST, Place, rows
+from .rows import MOST, NOWHERE, Place, rows
 from .steep import write_steep
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
@@ -22,7 +22,6 @@ DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 MOST_CLASSES = 2**31 - 2**21
 #: Groups of samples whose parts of the class weights' gradient are added in order.
 GROUPS = 64
-NOWHERE = Place(0, 0, 0, 0, 0)
 
 
 class Asked(NamedTuple):
@@ -240,7 +239,7 @@ class Call:
             )
             of_target, target_place = memory.place(reshaped(found["target"], self.logits.shape))
         tops = logs = marks = self.nothing
-        watch = "input" in names and self.may_be_steep(asked)
+        watch = ("input" in names or "target" in names) and self.may_be_steep(asked)
         if watch:
             _, marks = self._empty(self.samples, dtype=np.int32)
         if "weight" in names:
@@ -285,7 +284,10 @@ class Call:
             target_place, tops, logs, marks,
         )  # fmt: skip
         if watch:
-            write_steep(self, asked.gain, scales, step, out, out_place, marks)
+            write_steep(
+                self, asked.gain, (scales, step), (out, out_place) if out_place else None,
+                (of_target, target_place) if "target" in names else None, marks,
+            )  # fmt: skip
         if waiting is not None:
             copy(reshaped(waiting, found["input"].shape), found["input"], self.stream)
         return found, (tops, logs)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from .fetching import bounds, numbers, shares_of
+from .fetching import at, bounds, numbers, sample_of, shares_of
 from .groups import group, larger
 from .target import (
     WARP,
@@ -108,10 +108,8 @@ class Place(NamedTuple):
     phase: int
 
 
-@device_function
-def at(place: Any, item: Any, position: Any) -> Any:
-    """Where the classes of a sample begin, by its :class:`Place`."""
-    return place[0] + item * place[1] + position * place[3]
+#: Of what a kernel does not touch.
+NOWHERE = Place(0, 0, 0, 0, 0)
 
 
 @device_function
@@ -136,7 +134,7 @@ def rows(plan: Plan) -> Any:
     vector_target = plan.vector_target
     resident, whole = plan.resident, plan.whole
     probabilities, smooth = plan.probabilities, plan.smooth
-    weighted, scaled, spatial, twice = plan.weighted, plan.scaled, plan.spatial, plan.twice
+    weighted, scaled, twice = plan.weighted, plan.scaled, plan.twice
     gradient, target_gradient, remember = plan.gradient, plan.target_gradient, plan.remember
     watch = plan.watch
     dense = probabilities or smooth
@@ -153,6 +151,7 @@ def rows(plan: Plan) -> Any:
     least, zero, one = real(-np.inf), real(0), real(1)
     largest, total = group(threads, real)
 
+    sample = sample_of(plan)
     within, is_class = bounds(vector, whole)
     fetch = numbers(plan, chunks, vector > 1, scaled, float("-inf"))
     share, fetch_shares = shares_of(plan, chunks)
@@ -167,27 +166,10 @@ def rows(plan: Plan) -> Any:
         scale_step: Any, losses: Any, out: Any, out_place: Any, out_q: Any, out_q_place: Any,
         tops: Any, logs: Any, marks: Any,
     ) -> None:  # fmt: skip
-        lane = np.int32(cuda.threadIdx.x % threads)
-        number = np.int64(cuda.blockIdx.x) * (cuda.blockDim.x // threads) + (
-            cuda.threadIdx.x // threads
-        )
-        live = number < samples
-        n = number if live else np.int64(0)
-        item = n // positions if spatial else n
-        position = n - item * positions if spatial else np.int64(0)
-        begin = at(x_place, item, position)
+        lane, live, n, item, position, begin, target, keep, there, lead, first = sample(
+            x_place, y, y_place, ignoring, ignored, samples, positions, classes
+        )  # fmt: skip
         q_at = at(q_place, item, position) if probabilities else np.int64(0)
-        target = np.int64(0)
-        keep = live
-        if not probabilities:
-            target = np.int64(y[at(y_place, item, position)])
-            if ignoring and target == ignored:
-                keep = False
-                target = np.int64(0)
-        # A sample that does not count has no classes: nothing of it is read.
-        there = np.int32(classes) if keep else np.int32(0)
-        lead = np.int32(0) if whole else np.int32((begin + x_place[4]) % vector)
-        first = np.int32(lane * vector - lead)
         # Before anything is written, which may be where this is read.
         evenly = real(constants[1]) if smooth and not probabilities else zero
         own = zero
@@ -298,7 +280,10 @@ def rows(plan: Plan) -> Any:
         written = all_classes
         if watch:
             # Left to another kernel, which reads the logits again.
-            is_steep = keep and abs(of_logits * factor) >= most
+            is_steep = keep and (
+                (gradient and abs(of_logits * factor) >= most)
+                or (target_gradient and abs(s) >= most)
+            )
             if is_steep:
                 written = np.int32(0)
             if live and lane == 0:

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from .fetching import shares_of
+from .fetching import at, shares_of
 from .groups import group, larger
 from .launching import launch
-from .rows import at, same_number
-from .target import SIMULATED, device_function, exp, kernel, load, single, store
+from .rows import NOWHERE, Place, same_number
+from .target import SIMULATED, device_function, exp, kernel, load, log1p, single, store
 
 #: Threads of a block, which takes one sample after the other, and most blocks.
 THREADS, BLOCKS = 32 if SIMULATED else 256, 1024
@@ -35,7 +35,10 @@ class SteepPlan(NamedTuple):
     smooth: bool
     weighted: bool
     scaled: bool
+    gradient: bool
+    target_gradient: bool
     twice: bool
+    twice_target: bool
     #: Of the functions that kernels share: no access is of several elements.
     threads: int = THREADS
     vector: int = 1
@@ -57,7 +60,10 @@ def steep(plan: SteepPlan) -> Any:
     largest, total = group(THREADS, np.float64)
     share, _ = shares_of(plan, 1)
     # From float64 to 16 bits by way of float32, as the others are.
-    final: Any = single if plan.twice else same_number if plan.wide else real
+    gradient, target_gradient = plan.gradient, plan.target_gradient
+    rounded: Any = same_number if plan.wide else real
+    final = single if plan.twice else rounded
+    final_of_q = single if plan.twice_target else rounded
 
     @device_function
     def logit(x: Any, place: Any, mult: Any) -> Any:
@@ -78,7 +84,8 @@ def steep(plan: SteepPlan) -> Any:
     def steep_rows(
         x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, w: Any, samples: Any,
         positions: Any, classes: Any, sharp: Any, uniform: Any, mult: Any, gain: Any,
-        constants: Any, scales: Any, scale_step: Any, out: Any, out_place: Any, marks: Any,
+        constants: Any, scales: Any, scale_step: Any, out: Any, out_place: Any, out_q: Any,
+        out_q_place: Any, marks: Any,
     ) -> None:  # fmt: skip
         thread = np.int64(cuda.threadIdx.x)
         evenly = np.float64(constants[1]) if smooth and not probabilities else zero
@@ -91,6 +98,7 @@ def steep(plan: SteepPlan) -> Any:
                 begin = at(x_place, item, position)
                 q_at = at(q_place, item, position) if probabilities else np.int64(0)
                 out_at = at(out_place, item, position)
+                out_q_at = at(out_q_place, item, position)
                 target = np.int64(-1)
                 spike = zero
                 if not probabilities:
@@ -107,7 +115,7 @@ def steep(plan: SteepPlan) -> Any:
                 s = np.float64(constants[0])
                 if scale_step >= 0:
                     s *= np.float64(load(scales, n * scale_step))
-                s *= np.float64(gain)
+                of_logits = s * np.float64(gain)
                 # Of which infinity is to make something.
                 floor = least if abs(s) == infinity else zero
                 # Σ exp(x − m) over the other logits, and how many are as large as the largest.
@@ -119,15 +127,28 @@ def steep(plan: SteepPlan) -> Any:
                         same += one
                     elif d > -infinity:
                         beside += max(exp(d), floor)
+                    elif d != -infinity:
+                        # What is undefined makes everything so.
+                        beside += d
                 beside = total(beside)
                 rest = beside + (total(same) - one)
                 factor = weights / (one + rest)
                 lacking = weights * (rest / (one + rest))
                 if beside > zero:
-                    lacking = something(lacking, weights, s)
+                    lacking = something(lacking, weights, of_logits)
                 low = rest < one and abs(weights) < infinity
+                log = log1p(rest)
+                if beside > zero:
+                    log = something(log, one, s)
                 for c in range(thread, classes, THREADS):
                     d = logit(x, begin + c * x_place[2], mult) - top
+                    if target_gradient:
+                        of_q = s * np.float64(sharp) * (log - d)
+                        if weighted:
+                            of_q *= np.float64(load(w, c))
+                        store(out_q, out_q_at + c * out_q_place[2], final_of_q(of_q))
+                    if not gradient:
+                        continue
                     own = c == target
                     a = zero
                     if dense:
@@ -138,20 +159,26 @@ def steep(plan: SteepPlan) -> Any:
                     else:
                         g = factor * exp(d)
                         if d > -infinity:
-                            g = something(g, weights, s)
+                            g = something(g, weights, of_logits)
                         g -= a + spike if own else a
-                    store(out, out_at + c * out_place[2], final(s * g))
+                    store(out, out_at + c * out_place[2], final(of_logits * g))
             n += np.int64(cuda.gridDim.x)
 
     return steep_rows
 
 
 def write_steep(
-    call: Any, gain: float, scales: Any, step: int, out: Any, out_place: Any, marks: Any
+    call: Any,
+    gain: float,
+    scales: tuple[Any, int],
+    out: tuple[Any, Place] | None,
+    of_target: tuple[Any, Place] | None,
+    marks: Any,
 ) -> None:
     """Write the gradients of the samples that a kernel of :mod:`.rows` has marked.
 
-    The call is the :class:`.engine.Call`; the rest is as that kernel has it.
+    The call is the :class:`.engine.Call`; the rest is as that kernel has it, and ``None`` for a
+    gradient that is not wanted.
     """
     plan = SteepPlan(
         wide=call.wide,
@@ -159,11 +186,17 @@ def write_steep(
         smooth=call.problem.label_smoothing != 0,
         weighted=call.weight is not None,
         scaled=call.mult != 1,
+        gradient=out is not None,
+        target_gradient=of_target is not None,
         twice=call.wide and call.logits.dtype.itemsize == 2,
+        twice_target=call.wide
+        and call.probabilities is not None
+        and call.probabilities.dtype.itemsize == 2,
     )
+    nowhere = call.nothing, NOWHERE
     launch(
         steep(plan), min(BLOCKS, call.samples), THREADS, call.stream, call.x, call.x_place, call.y,
         call.y_place, call.q, call.q_place, call.w, call.samples, call.positions, call.classes,
         call.real(call.sharp), call.real(call.uniform), call.real(call.mult), call.real(gain),
-        call.nothing, scales, step, out, out_place, marks,
+        call.nothing, *scales, *(out or nowhere), *(of_target or nowhere), marks,
     )  # fmt: skip
