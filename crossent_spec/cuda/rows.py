@@ -257,8 +257,9 @@ def rows(plan: Plan) -> Any:
             weights = total(coefficients)
         elif sharp != zero:
             # Smoothed wholly, the target's class is one like the others, however far away.
-            # Not even of an infinite weight does the largest logit leave anything.
-            below += zero if own == top else spike * (top - own)
+            gap = zero if own == top else top - own
+            # Not even an infinite weight makes something of the largest logit.
+            below += spike * gap if not weighted or gap != zero else zero
         log = log1p(rest)
         if live and lane == 0:
             store(losses, n, final_loss(below + weights * log) if keep else zero)
@@ -277,7 +278,6 @@ def rows(plan: Plan) -> Any:
         at_top = own == top and rest < one
         beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
-        written = all_classes
         if watch:
             # Left to another kernel, which reads the logits again.
             is_steep = keep and (
@@ -285,7 +285,7 @@ def rows(plan: Plan) -> Any:
                 or (target_gradient and abs(s) >= most)
             )
             if is_steep:
-                written = np.int32(0)
+                all_classes = np.int32(0)
             if live and lane == 0:
                 marks[n] = np.int32(is_steep)
         out_at = at(out_place, item, position)
@@ -337,13 +337,13 @@ def rows(plan: Plan) -> Any:
                             if is_class(c, all_classes):
                                 store(out_q, out_q_at + c * out_q_place[2], final_of_q(of_q[k]))
                 if gradient:
-                    if vector > 1 and within(first_of_chunk, written):
+                    if vector > 1 and within(first_of_chunk, all_classes):
                         store_wide(out, out_at + first_of_chunk, held, j * vector)
                     elif single_ones:
                         step = out_place[2] if apart else 1
                         for k in range(vector):
                             c = np.int32(first_of_chunk + k)
-                            if is_class(c, written):
+                            if is_class(c, all_classes):
                                 store(out, out_at + c * step, final(held[j * vector + k]))
 
     return sample_rows

@@ -80,7 +80,7 @@ def steep(plan: SteepPlan) -> Any:
             return math.copysign(least, like)
         return value
 
-    @kernel(THREADS)
+    @kernel(THREADS, 1)
     def steep_rows(
         x: Any, x_place: Any, y: Any, y_place: Any, q: Any, q_place: Any, w: Any, samples: Any,
         positions: Any, classes: Any, sharp: Any, uniform: Any, mult: Any, gain: Any,
