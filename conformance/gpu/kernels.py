@@ -17,6 +17,7 @@ from crossent_spec.cuda import copying, moving, reductions
 from crossent_spec.cuda.directions import DirectionPlan, along
 from crossent_spec.cuda.geometry import Layout, choose, planned
 from crossent_spec.cuda.rows import Place, Plan, rows
+from crossent_spec.cuda.steep import THREADS, SteepPlan, steep
 
 #: Sizes that users have, and what is so laid out: see :func:`crossent_spec.cuda.geometry.choose`.
 SIZES: dict[str, tuple[int, ...]] = {
@@ -109,7 +110,15 @@ def plan_of(shape: tuple[int, ...], dtype: str, q_dtype: str = "", **fields: boo
         place if q_size else None, place if fields.get("gradient") else None, wide,
     )  # fmt: skip
     every = dict.fromkeys(Plan._fields[Plan._fields.index("probabilities") :], False)
-    rest = {**every, **fields, "spatial": positions > 1, "twice": wide and size == 2}
+    rest = {
+        **every,
+        **fields,
+        "spatial": positions > 1,
+        "twice": wide and size == 2,
+        # As where nothing is known of weights and probabilities.
+        "watch": fields.get("gradient", False)
+        and (fields.get("weighted", False) or fields.get("probabilities", False)),
+    }
     return planned(choose(layout), wide=wide, **rest)
 
 
@@ -151,7 +160,7 @@ def rows_kernel(name: str, plan: Plan, dtype: str, q_dtype: str = "") -> Kernel:
         x, PLACE, y, PLACE, q, PLACE, w, TRUTH, INTEGER, INTEGER, INTEGER, INTEGER,
         number, number, number, number, NOTHING, NOTHING, INTEGER, _array(real),
         x if plan.gradient else NOTHING, PLACE, q if plan.target_gradient else NOTHING, PLACE,
-        own, own,
+        own, own, _array("int32") if plan.watch else NOTHING,
     )  # fmt: skip
     meant = Meant(
         threads=plan.threads,
@@ -311,6 +320,25 @@ def _others() -> Iterator[Kernel]:
                 copying.THREADS,
                 Meant(1),
             )
+        for probabilities, every in ((False, False), (False, True), (True, True)):
+            wide = stored == "float64"
+            given = probabilities, every, every, every
+            plan = SteepPlan(wide, *given, True, probabilities, False, False)
+            number = types.float64 if wide else types.float32
+            mode = "probabilities" if probabilities else "indices"
+            yield Kernel(
+                f"steep gradients, {dtype}, {mode}{', all' if every else ''}",
+                partial(steep, plan),
+                types.void(
+                    _array(stored), PLACE, NOTHING if probabilities else y, PLACE,
+                    _array(stored) if probabilities else NOTHING, PLACE,
+                    _array(stored) if every else NOTHING, INTEGER, INTEGER, INTEGER, number,
+                    number, number, number, NOTHING, NOTHING, INTEGER, _array(stored), PLACE,
+                    _array(stored) if probabilities else NOTHING, PLACE, _array("int32"),
+                ),
+                THREADS,
+                Meant(THREADS),
+            )  # fmt: skip
         for probabilities, smooth in ((False, False), (False, True), (True, True)):
             real = "float64" if stored == "float64" else "float32"
             kind = "probabilities" if probabilities else "indices"

@@ -10,8 +10,8 @@ from numba import cuda
 
 from ..device_array import DeviceArray
 from . import memory
+from .fetching import at
 from .launching import launch
-from .rows import at
 from .target import device_function, kernel, load, single, store
 
 THREADS = 256

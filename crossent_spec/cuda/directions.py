@@ -22,10 +22,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from .fetching import bounds, numbers, shares_of
+from .fetching import at, bounds, numbers, sample_of, shares_of
 from .groups import group, larger
-from .rows import at, same_number
-from .target import device_function, exp, kernel, load, single, store, store_wide
+from .rows import same_number
+from .target import (
+    WARP,
+    device_function,
+    exp,
+    kernel,
+    load,
+    single,
+    store,
+    store_wide,
+    wait_for_lanes,
+)
 
 
 class DirectionPlan(NamedTuple):
@@ -73,7 +83,7 @@ def along(plan: DirectionPlan) -> Any:
     """
     real: Any = np.float64 if plan.wide else np.float32
     threads, vector, chunks = plan.threads, plan.vector, plan.chunks
-    resident, whole, spatial = plan.resident, plan.whole, plan.spatial
+    resident, whole = plan.resident, plan.whole
     probabilities, smooth, weighted = plan.probabilities, plan.smooth, plan.weighted
     product, dense = plan.product, plan.probabilities or plan.smooth
     # From float64: two roundings to 16 bits, by way of float32, are to be as one.
@@ -84,6 +94,8 @@ def along(plan: DirectionPlan) -> Any:
     least, nothing, zero = real(-np.inf), real(0), np.float64(0)
     largest, _ = group(threads, real)
     _, total = group(threads, np.float64)
+    shared_by_lanes = product and not probabilities and 1 < threads <= WARP
+    sample = sample_of(plan)
     within, is_class = bounds(vector, whole)
     fetch = numbers(plan, chunks, vector > 1, False, float("-inf"))
     fetch_moved = numbers(plan, chunks, plan.vector_moved > 1, False, 0.0)
@@ -111,28 +123,11 @@ def along(plan: DirectionPlan) -> Any:
         sharp: Any, uniform: Any, constants: Any, scales: Any, scale_step: Any, losses: Any,
         out: Any, out_place: Any,
     ) -> None:  # fmt: skip
-        lane = np.int32(cuda.threadIdx.x % threads)
-        number = np.int64(cuda.blockIdx.x) * (cuda.blockDim.x // threads) + (
-            cuda.threadIdx.x // threads
-        )
-        live = number < samples
-        n = number if live else np.int64(0)
-        item = n // positions if spatial else n
-        position = n - item * positions if spatial else np.int64(0)
-        begin = at(x_place, item, position)
+        lane, live, n, item, position, begin, target, keep, there, lead, first = sample(
+            x_place, y, y_place, ignoring, ignored, samples, positions, classes
+        )  # fmt: skip
         v_at = at(v_place, item, position)
         q_at = at(q_place, item, position) if probabilities else np.int64(0)
-        target = np.int64(0)
-        keep = live
-        if not probabilities:
-            target = np.int64(y[at(y_place, item, position)])
-            if ignoring and target == ignored:
-                keep = False
-                target = np.int64(0)
-        # A sample that does not count has no classes: nothing of it is read.
-        there = np.int32(classes) if keep else np.int32(0)
-        lead = np.int32(0) if whole else np.int32((begin + x_place[4]) % vector)
-        first = np.int32(lane * vector - lead)
         weights = zero
         spike = zero
         own = zero
@@ -231,6 +226,9 @@ def along(plan: DirectionPlan) -> Any:
         if scale_step >= 0:
             s *= np.float64(load(scales, n * scale_step))
         factor = s * weights / mass
+        if shared_by_lanes:
+            # Where all of them read how a class index's logit moves, one may write.
+            wait_for_lanes()
         all_classes = np.int32(classes) if live else np.int32(0)
         out_at = at(out_place, item, position)
         if not resident:

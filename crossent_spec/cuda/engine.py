@@ -14,14 +14,14 @@ from . import memory, reductions
 from .copying import contiguous_copy, copy
 from .geometry import Layout, choose, planned
 from .launching import launch
-from .rows import Place, rows
+from .rows import MOST, NOWHERE, Place, rows
+from .steep import write_steep
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 #: A class axis any longer could not be counted in 32 bits.
 MOST_CLASSES = 2**31 - 2**21
 #: Groups of samples whose parts of the class weights' gradient are added in order.
 GROUPS = 64
-NOWHERE = Place(0, 0, 0, 0, 0)
 
 
 class Asked(NamedTuple):
@@ -238,7 +238,10 @@ class Call:
                 original.shape, native(original.dtype), self.stream
             )
             of_target, target_place = memory.place(reshaped(found["target"], self.logits.shape))
-        tops = logs = self.nothing
+        tops = logs = marks = self.nothing
+        watch = ("input" in names or "target" in names) and self.may_be_steep(asked)
+        if watch:
+            _, marks = self._empty(self.samples, dtype=np.int32)
         if "weight" in names:
             tops, logs = (self._empty(self.samples, dtype=self.real)[1] for _ in range(2))
         if not self.samples:
@@ -262,6 +265,7 @@ class Call:
                 gradient="input" in names,
                 target_gradient="target" in names,
                 remember="weight" in names,
+                watch=watch,
                 spatial=self.positions > 1,
                 twice=self.wide and self.logits.dtype.itemsize == 2,
                 twice_losses=self.wide and losses.dtype.itemsize == 2,
@@ -277,11 +281,30 @@ class Call:
             self.samples, self.positions, self.classes, self.real(self.sharp),
             self.real(self.uniform), self.real(self.mult), self.real(asked.gain), self.nothing,
             scales, step, memory.memory_of(losses), out, out_place or NOWHERE, of_target,
-            target_place, tops, logs,
+            target_place, tops, logs, marks,
         )  # fmt: skip
+        if watch:
+            write_steep(
+                self, asked.gain, (scales, step), (out, out_place) if out_place else None,
+                (of_target, target_place) if "target" in names else None, marks,
+            )  # fmt: skip
         if waiting is not None:
             copy(reshaped(waiting, found["input"].shape), found["input"], self.stream)
         return found, (tops, logs)
+
+    def may_be_steep(self, asked: Asked) -> bool:
+        """Tell whether a sample's exponentials may be multiplied by :data:`.rows.MOST` or more.
+
+        What is on the GPU might be anything.  With neither class weights nor probabilities A is 1,
+        and a mean divides by 1 at least where anything counts.
+        """
+        given = asked.grad_output
+        return (
+            isinstance(given, DeviceArray)
+            or self.weight is not None
+            or self.probabilities is not None
+            or not abs(given * asked.gain) < MOST
+        )
 
     def reduced(self, losses: DeviceArray) -> DeviceArray:
         """Return the losses, their sum or their mean."""

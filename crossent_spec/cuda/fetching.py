@@ -6,8 +6,57 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import cuda
 
 from .target import device_function, load, load_wide
+
+
+@device_function
+def at(place: Any, item: Any, position: Any) -> Any:
+    """Where the classes of a sample begin, by its :class:`Place`."""
+    return place[0] + item * place[1] + position * place[3]
+
+
+@cache
+def sample_of(plan: Any) -> Any:
+    """Return the function that tells which sample a thread takes a part of, and which part.
+
+    That is: its lane among the sample's threads, whether there is such a sample, the sample's
+    number, item and position, where its classes begin, its target, whether it counts, how many
+    classes are to be read, how far these begin from a multiple of an access, and the class of the
+    thread's first access.
+    """
+    threads, vector, whole = plan.threads, plan.vector, plan.whole
+    probabilities, spatial = plan.probabilities, plan.spatial
+
+    @device_function
+    def sample(
+        x_place: Any, y: Any, y_place: Any, ignoring: Any, ignored: Any, samples: Any,
+        positions: Any, classes: Any,
+    ) -> Any:  # fmt: skip
+        lane = np.int32(cuda.threadIdx.x % threads)
+        number = np.int64(cuda.blockIdx.x) * (cuda.blockDim.x // threads) + (
+            cuda.threadIdx.x // threads
+        )
+        live = number < samples
+        n = number if live else np.int64(0)
+        item = n // positions if spatial else n
+        position = n - item * positions if spatial else np.int64(0)
+        begin = at(x_place, item, position)
+        target = np.int64(0)
+        keep = live
+        if not probabilities:
+            target = np.int64(y[at(y_place, item, position)])
+            if ignoring and target == ignored:
+                keep = False
+                target = np.int64(0)
+        # A sample that does not count has no classes: nothing of it is read.
+        there = np.int32(classes) if keep else np.int32(0)
+        lead = np.int32(0) if whole else np.int32((begin + x_place[4]) % vector)
+        first = np.int32(lane * vector - lead)
+        return lane, live, n, item, position, begin, target, keep, there, lead, first
+
+    return sample
 
 
 class Bounds(NamedTuple):

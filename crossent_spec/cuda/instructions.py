@@ -207,6 +207,12 @@ def over_lanes(combine: Any, lanes: int) -> Any:
     return reduce_lanes
 
 
+@device_function
+def wait_for_lanes() -> None:
+    """Wait until all lanes of a warp have come here, and see what they have done to memory."""
+    cuda.syncwarp()
+
+
 @intrinsic
 def _bits(typing: Any, value: Any) -> Any:
     del typing

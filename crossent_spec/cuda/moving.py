@@ -7,10 +7,10 @@ from ..dtypes import native
 from ..problem import to_classes_in_middle
 from . import memory
 from .directions import DirectionPlan, along
-from .engine import DOUBLE, NOWHERE, Asked, Call
+from .engine import DOUBLE, Asked, Call
 from .geometry import Layout, Shape, choose, vector_beside
 from .launching import launch
-from .rows import Place
+from .rows import NOWHERE, Place
 
 
 def derivative_of_loss(call: Call, direction: DeviceArray) -> DeviceArray:

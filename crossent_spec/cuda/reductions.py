@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
+from .fetching import at
 from .groups import group
-from .rows import at, same_number
+from .rows import same_number
 from .target import SIMULATED, kernel, load, single, store
 
 #: Threads of a block, of which the simulator is slow with many, and blocks of a sum.

@@ -19,9 +19,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from .fetching import bounds, numbers, shares_of
+from .fetching import at, bounds, numbers, sample_of, shares_of
 from .groups import group, larger
-from .target import device_function, exp, kernel, load, log1p, single, store, store_wide
+from .target import (
+    WARP,
+    device_function,
+    exp,
+    kernel,
+    load,
+    log1p,
+    single,
+    store,
+    store_wide,
+    wait_for_lanes,
+)
+
+#: A sample is steep whose exponentials are multiplied by so much; what float32 flushes of them is
+#: less than 2^-94 otherwise.
+MOST = 2.0**32
 
 
 class Plan(NamedTuple):
@@ -45,6 +60,8 @@ class Plan(NamedTuple):
         Kind of target; whether ε, class weights, a multiplier of the logits are given.
     gradient, target_gradient, remember
         Whether to write the gradients of logits and of probabilities, and m and log(1 + R).
+    watch
+        Whether to leave out, and mark, samples whose gradient is steep: see :mod:`.steep`.
     spatial
         Whether a sample is an item and a position, (N, C, D) with D > 1.
     twice, twice_losses, twice_target
@@ -66,6 +83,7 @@ class Plan(NamedTuple):
     gradient: bool
     target_gradient: bool
     remember: bool
+    watch: bool
     spatial: bool
     twice: bool
     twice_losses: bool = False
@@ -90,10 +108,8 @@ class Place(NamedTuple):
     phase: int
 
 
-@device_function
-def at(place: Any, item: Any, position: Any) -> Any:
-    """Where the classes of a sample begin, by its :class:`Place`."""
-    return place[0] + item * place[1] + position * place[3]
+#: Of what a kernel does not touch.
+NOWHERE = Place(0, 0, 0, 0, 0)
 
 
 @device_function
@@ -111,15 +127,16 @@ def rows(plan: Plan) -> Any:
     and ``classes``; 1 − ε, ε/C, the multiplier and a factor of the logits' gradient; ``constants``
     (see :mod:`.reductions`); the gradient of each loss with its step from sample to sample, -1 for
     none; losses; memory and place of the
-    gradients of logits and probabilities; and per sample m and log(1 + R).
+    gradients of logits and probabilities; and per sample m, log(1 + R) and whether it is left out.
     """
     real: Any = np.float64 if plan.wide else np.float32
     threads, vector, chunks = plan.threads, plan.vector, plan.chunks
     vector_target = plan.vector_target
     resident, whole = plan.resident, plan.whole
     probabilities, smooth = plan.probabilities, plan.smooth
-    weighted, scaled, spatial, twice = plan.weighted, plan.scaled, plan.spatial, plan.twice
+    weighted, scaled, twice = plan.weighted, plan.scaled, plan.twice
     gradient, target_gradient, remember = plan.gradient, plan.target_gradient, plan.remember
+    watch = plan.watch
     dense = probabilities or smooth
     # The exponentials stay where the logits were.
     reuse = resident and not target_gradient
@@ -134,9 +151,12 @@ def rows(plan: Plan) -> Any:
     least, zero, one = real(-np.inf), real(0), real(1)
     largest, total = group(threads, real)
 
+    sample = sample_of(plan)
     within, is_class = bounds(vector, whole)
     fetch = numbers(plan, chunks, vector > 1, scaled, float("-inf"))
     share, fetch_shares = shares_of(plan, chunks)
+    most = real(MOST)
+    shared_by_lanes = gradient and not probabilities and 1 < threads <= WARP
 
     @kernel(plan.block, 1 if plan.wide and not resident else 0)
     def sample_rows(
@@ -144,29 +164,12 @@ def rows(plan: Plan) -> Any:
         ignoring: Any, ignored: Any, samples: Any, positions: Any, classes: Any,
         sharp: Any, uniform: Any, mult: Any, gain: Any, constants: Any, scales: Any,
         scale_step: Any, losses: Any, out: Any, out_place: Any, out_q: Any, out_q_place: Any,
-        tops: Any, logs: Any,
+        tops: Any, logs: Any, marks: Any,
     ) -> None:  # fmt: skip
-        lane = np.int32(cuda.threadIdx.x % threads)
-        number = np.int64(cuda.blockIdx.x) * (cuda.blockDim.x // threads) + (
-            cuda.threadIdx.x // threads
-        )
-        live = number < samples
-        n = number if live else np.int64(0)
-        item = n // positions if spatial else n
-        position = n - item * positions if spatial else np.int64(0)
-        begin = at(x_place, item, position)
+        lane, live, n, item, position, begin, target, keep, there, lead, first = sample(
+            x_place, y, y_place, ignoring, ignored, samples, positions, classes
+        )  # fmt: skip
         q_at = at(q_place, item, position) if probabilities else np.int64(0)
-        target = np.int64(0)
-        keep = live
-        if not probabilities:
-            target = np.int64(y[at(y_place, item, position)])
-            if ignoring and target == ignored:
-                keep = False
-                target = np.int64(0)
-        # A sample that does not count has no classes: nothing of it is read.
-        there = np.int32(classes) if keep else np.int32(0)
-        lead = np.int32(0) if whole else np.int32((begin + x_place[4]) % vector)
-        first = np.int32(lane * vector - lead)
         # Before anything is written, which may be where this is read.
         evenly = real(constants[1]) if smooth and not probabilities else zero
         own = zero
@@ -254,7 +257,9 @@ def rows(plan: Plan) -> Any:
             weights = total(coefficients)
         elif sharp != zero:
             # Smoothed wholly, the target's class is one like the others, however far away.
-            below += spike * (zero if own == top else top - own)
+            gap = zero if own == top else top - own
+            # Not even an infinite weight makes something of the largest logit.
+            below += spike * gap if not weighted or gap != zero else zero
         log = log1p(rest)
         if live and lane == 0:
             store(losses, n, final_loss(below + weights * log) if keep else zero)
@@ -273,7 +278,20 @@ def rows(plan: Plan) -> Any:
         at_top = own == top and rest < one
         beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
+        if watch:
+            # Left to another kernel, which reads the logits again.
+            is_steep = keep and (
+                (gradient and abs(of_logits * factor) >= most)
+                or (target_gradient and abs(s) >= most)
+            )
+            if is_steep:
+                all_classes = np.int32(0)
+            if live and lane == 0:
+                marks[n] = np.int32(is_steep)
         out_at = at(out_place, item, position)
+        if shared_by_lanes:
+            # Where a class index's logit was read by all of them, one may write its gradient.
+            wait_for_lanes()
         out_q_at = at(out_q_place, item, position)
         if not resident:
             tiles = (all_classes + lead + threads * holding - 1) // (threads * holding)

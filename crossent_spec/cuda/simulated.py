@@ -153,6 +153,11 @@ def single(value: Any) -> Any:
     return (nearest.view(np.uint32) | np.uint32(1)).view(np.float32)
 
 
+@device_function
+def wait_for_lanes() -> None:
+    """Do nothing: what reductions exchange has had the threads wait for each other."""
+
+
 def over_lanes(combine: Any, lanes: int) -> Any:
     """Return the reduction over groups of consecutive lanes, in the order of the shuffles."""
 

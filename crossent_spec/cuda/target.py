@@ -24,3 +24,4 @@ over_lanes = _chosen.over_lanes
 single = _chosen.single
 store = _chosen.store
 store_wide = _chosen.store_wide
+wait_for_lanes = _chosen.wait_for_lanes
