@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .buffers import check_out
 from .dtypes import native, quotient, round_to
 from .problem import (
     Problem,
     check_grad_output,
-    check_out,
     check_wrt,
     to_classes_in_middle,
     with_own_indices,

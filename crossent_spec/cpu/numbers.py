@@ -84,6 +84,12 @@ def prefetch(_context: Any, array: Any, index: Any, write: Any) -> Any:  # noqa:
     return types.void(array, types.intp, write), code
 
 
+@kernel(inline="always")
+def line_of(array: Any) -> Any:
+    """How many elements of an array fill a cache line."""
+    return 64 // array.itemsize
+
+
 def beyond(m: Any) -> Any:
     """Tell whether a finite largest logit is too large for the working type's reduction."""
     raise NotImplementedError("compiled only")

@@ -16,7 +16,7 @@ import numpy as np
 from .compiling import kernel
 from .exponential import own
 from .logarithm import log1p
-from .numbers import narrow, prefetch, widen
+from .numbers import line_of, narrow, prefetch, widen
 from .powers import FARTHEST, powers, shared_powers
 from .rest import is_small, is_tiny, others, tiny_rest
 from .steep import is_level, is_steep, steep
@@ -57,12 +57,6 @@ LONG, VAST = 2048, 3 << 24
 
 LOWEST, NOTHING = np.float32(-np.inf), np.float32(0.0)
 FULL, HALF = np.uint64(LANES), np.uint64(WIDE)
-
-
-@kernel(inline="always")
-def line_of(array: Any) -> Any:
-    """How many elements of an array fill a cache line."""
-    return 4 * LINE // array.itemsize
 
 
 @kernel(inline="always")

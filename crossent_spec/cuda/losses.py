@@ -10,12 +10,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..buffers import check_buffer, check_host_buffer, refuse_overlap
 from ..chunks import Chunking, Projection, Tangents
 from ..device_array import DeviceArray, as_given, from_interface, is_on_device
 from ..dtypes import is_floating, is_integer, native
 from ..evaluate import Gradients, Vjp
 from ..placement import Placement, on_the_gpu
-from ..problem import Problem, check_buffer, check_host_buffer, refuse_overlap
+from ..problem import Problem
 from . import memory
 from .engine import Asked, Call
 from .linear import LinearCall
