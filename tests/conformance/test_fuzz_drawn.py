@@ -60,7 +60,7 @@ def test_cases_and_every_relation_are_drawn():
 
 #: What only the pages' own examples have, and what only a call that must be refused has.
 ELSEWHERE = {
-    "logits": {"page"},
+    "logits": {"page", "masked"},
     "probs": {"page", "nan"},
     "bad": set(VOCABULARY["bad"]) - {"no"},
 }
