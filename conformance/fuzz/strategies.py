@@ -30,8 +30,10 @@ LARGEST = 6000
 _SPATIAL = ("target-missing-axis", "target-spatial")
 #: Kinds of logits that the linear loss's features can follow.
 _FEATURES = ("normal", "wide", "zeros", "tail", "nan")
-#: What only the pages' own shapes can carry, and what needs an ignored sample.
-_NOT_DRAWN = ("page", "nan-ignored")
+#: What only the pages' own shapes can carry, what sums and products of overflow (lowest numbers
+#: that are smoothed or multiplied), and what needs an ignored sample.
+_ELSEWHERE = ("page", "masked")
+_NOT_DRAWN = (*_ELSEWHERE, "nan-ignored")
 _LAYOUTS = ("layout", "target_layout", "weight_layout", "grad_layout")
 
 # Strategies are made once: making them takes longer than drawing from them.
@@ -57,7 +59,7 @@ _VALUES = {name: _words(name) for name in VOCABULARY if name not in ("logits", "
 _DTYPES = st.sampled_from(("f32", *(name for name in DTYPES if name != "f32")))
 _PROBS = _words("probs", "page", "nan")
 _LOGITS = st.just("normal") | _words("logits", *_NOT_DRAWN)
-_LOGITS_IGNORED = st.just("normal") | _words("logits", "page")
+_LOGITS_IGNORED = st.just("normal") | _words("logits", *_ELSEWHERE)
 _LINEAR = st.just("normal") | st.sampled_from(_FEATURES)
 _LINEAR_IGNORED = st.just("normal") | st.sampled_from((*_FEATURES, "nan-ignored"))
 _SEEDS = st.integers(0, 999)

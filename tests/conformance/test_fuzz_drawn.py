@@ -59,7 +59,11 @@ def test_cases_and_every_relation_are_drawn():
 
 
 #: What only the pages' own examples have, and what only a call that must be refused has.
-ELSEWHERE = {"logits": {"page"}, "probs": {"page"}, "bad": set(VOCABULARY["bad"]) - {"no"}}
+ELSEWHERE = {
+    "logits": {"page", "masked"},
+    "probs": {"page", "nan"},
+    "bad": set(VOCABULARY["bad"]) - {"no"},
+}
 
 
 @pytest.mark.parametrize("name", sorted(set(VOCABULARY) - {"target_dtype"}))
