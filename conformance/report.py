@@ -247,7 +247,7 @@ def _print_indented(out: Console, text: Text | str, by: int = 4) -> None:
     """Print text some columns in, without the blanks with which rich fills lines up."""
     for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - by):
         line.rstrip()
-        out.print(Text.assemble(" " * by, line) if line else "", soft_wrap=True)
+        out.print(Text.assemble(" " * by, line) if line else "")
 
 
 def clip(message: str) -> str:

@@ -283,11 +283,15 @@ def test_failures_are_red_and_what_is_good_is_green():
     for verdict, code in (("pass", "1;32"), ("fail", "1;31")):
         out = io.StringIO()
         console = Console(file=out, force_terminal=True, color_system="standard", highlight=False)
-        report.print_run(console, run_of(result(verdict)), again="crossent run x")
+        given = result(verdict, reading="ignored sample is absent")
+        report.print_run(console, run_of(given), again="crossent run x")
         assert out.getvalue().splitlines()[-1].startswith(f"\x1b[{code}m")
         if verdict == "fail":
             assert "\x1b[1;31mfail\x1b[0m  ce/" in out.getvalue()
             assert "\x1b[36m    crossent run x" in out.getvalue()
+            assert f"\x1b[1m{result().clauses[0]}\x1b[0m" in out.getvalue()
+        else:
+            assert "\x1b[2mopen (page " in out.getvalue()
         report.print_run(console, run_of(result(verdict), complete=False), again="x")
         assert out.getvalue().splitlines()[-1].startswith("\x1b[1;31mThe run is incomplete")
 
