@@ -150,7 +150,7 @@ def print_run(
         out.print(Text("The run is incomplete: it was stopped before the last case.", "bold red"))
 
 
-def table(results: Sequence[Result], gap: int = 2) -> Table:
+def table(results: Sequence[Result], gap: int) -> Table:
     """Return the results by the group of the clause that each case is about, its first."""
     made = Table(
         box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap), show_footer=True
@@ -158,13 +158,12 @@ def table(results: Sequence[Result], gap: int = 2) -> Table:
     total = _row(results)
     made.add_column("clauses", "all cases", no_wrap=True)
     for number, heading in enumerate(("cases", *VERDICTS, "worst\nulps", "worst of\nbound")):
-        style = "" if heading in ("cases", "pass") or number > len(VERDICTS) else "red"
+        style = "" if heading == "cases" or number > len(VERDICTS) else "red"
         made.add_column(
             _HEADINGS.get(heading, heading),
             total[number],
             justify="right",
             style=_STYLES.get(heading, style),
-            vertical="bottom",
         )
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
@@ -248,7 +247,7 @@ def _print_indented(out: Console, text: Text | str, by: int = 4) -> None:
     """Print text some columns in, without the blanks with which rich fills lines up."""
     for line in (Text(text) if isinstance(text, str) else text).wrap(out, out.width - by):
         line.rstrip()
-        out.print(Text.assemble(" " * by, line) if line else "", soft_wrap=True)
+        out.print(Text.assemble(" " * by, line) if line else "")
 
 
 def clip(message: str) -> str:

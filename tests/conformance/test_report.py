@@ -85,6 +85,9 @@ def test_a_wrong_shape_is_no_infinite_error():
     data = report.to_json(run_of(wrong, only))
     jsonschema.validate(data, SCHEMA)
     assert data["summary"]["ulps"] == 0.75
+    # However many outputs fit, what is told is why the others do not.
+    assert report.misfit([replace(wrong, outputs=(gradient, gradient, shape))]) == "shape"
+    assert report.misfit([replace(wrong, outputs=(gradient,))]) == ""
     assert Run.from_json(data).results[1].outputs[0].misfit == "shape"
 
 
@@ -134,6 +137,12 @@ def test_the_number_of_failures_shown_is_limited():
     assert text.count("crossent repro") == 2
     assert "... and 4 more kinds of failure" in text
     assert "crossent repro" not in printed(runs, limit=0)
+    pairs = run_of(*(result("error", f"{'ab'[seed // 2]}Error", seed=seed) for seed in range(4)))
+    assert printed(pairs, limit=3).count("crossent repro") == 3
+    more = run_of(
+        *(result("error", f"{letter}Error", seed=ord(letter)) for letter in "abcdefghijk")
+    )
+    assert printed(more).count("crossent repro") == 10
 
 
 def test_a_program_without_scripts_is_run_again_instead():
@@ -202,6 +211,10 @@ def test_an_empty_run_keeps_to_its_schema_too():
     jsonschema.validate(report.to_json(run_of(complete=False)), SCHEMA)
 
 
+def test_seconds_are_written_to_the_thousandth():
+    assert report.to_json(Run("torch", seconds=1.23456))["seconds"] == 1.235
+
+
 def test_the_schema_knows_every_verdict():
     assert tuple(SCHEMA["$defs"]["verdict"]["enum"]) == VERDICTS
 
@@ -221,6 +234,7 @@ def test_the_middle_of_a_message_is_left_out_and_its_empty_lines_stay_empty():
     cut = [line[:400] for line in lines]
     assert report.clip("\n".join(lines)) == "\n".join([*cut[:6], "[...]", *cut[-6:]])
     assert report.clip("\n".join(lines[:12])) == "\n".join(cut[:12])
+    assert report.clip("\n".join(lines[:13])) == "\n".join([*cut[:6], "[...]", *cut[7:13]])
     text = printed(run_of(result("crash", "gone; stderr ends:\n\nwords")))
     assert "\n    gone; stderr ends:\n\n    words\n" in text
 
@@ -242,6 +256,8 @@ def test_a_command_stands_on_one_line_on_any_terminal():
     case = result("fail", "wrong")
     text = printed(run_of(case), width=40)
     assert f"\n    crossent repro '{case.case}' --adapter torch\n" in text
+    long = result("fail", "wrong", weight="mixed", smoothing=0.25, layout="transposed")
+    assert f"\nfail  {long.case}\n" in printed(run_of(long), width=40)
     out = io.StringIO()
     report.print_run(Console(file=out, width=40), run_of(case), again="crossent run x")
     assert f"\n    crossent run x -k '{case.case}'\n" in out.getvalue()
@@ -257,7 +273,7 @@ def test_what_is_alike_is_counted(count, words):
 def test_failures_are_red_and_what_is_good_is_green():
     styles = {
         str(column.header).replace("\n", " "): column.style
-        for column in report.table([result()]).columns
+        for column in report.table([result()], gap=1).columns
     }
     assert styles == {
         "clauses": "", "cases": "", "pass": "green", "fail": "red", "error": "red",
@@ -267,8 +283,17 @@ def test_failures_are_red_and_what_is_good_is_green():
     for verdict, code in (("pass", "1;32"), ("fail", "1;31")):
         out = io.StringIO()
         console = Console(file=out, force_terminal=True, color_system="standard", highlight=False)
-        report.print_run(console, run_of(result(verdict)), again="x")
+        given = result(verdict, reading="ignored sample is absent")
+        report.print_run(console, run_of(given), again="crossent run x")
         assert out.getvalue().splitlines()[-1].startswith(f"\x1b[{code}m")
+        if verdict == "fail":
+            assert "\x1b[1;31mfail\x1b[0m  ce/" in out.getvalue()
+            assert "\x1b[36m    crossent run x" in out.getvalue()
+            assert f"\x1b[1m{result().clauses[0]}\x1b[0m" in out.getvalue()
+        else:
+            assert "\x1b[2mopen (page " in out.getvalue()
+        report.print_run(console, run_of(result(verdict), complete=False), again="x")
+        assert out.getvalue().splitlines()[-1].startswith("\x1b[1;31mThe run is incomplete")
 
 
 def test_the_console_is_plain_and_wide_where_there_is_no_terminal(monkeypatch, capsys):
@@ -287,7 +312,10 @@ def test_the_console_is_plain_and_wide_where_there_is_no_terminal(monkeypatch, c
 def test_the_file_is_readable_text_and_says_nothing_of_no_fingerprint(tmp_path):
     report.write_json(run_of(result("fail", "loss is ∞")), tmp_path / "r.json")
     text = (tmp_path / "r.json").read_text(encoding="utf-8")
+    assert text.startswith('{\n "schema": "')
     assert "loss is ∞" in text
+    with pytest.raises(ValueError, match="JSON"):
+        report.write_json(replace(run_of(), seconds=math.nan), tmp_path / "r.json")
     assert "fingerprint" not in text
     assert report.to_json(run_of(fingerprint={"suite": "1"}))["fingerprint"] == {"suite": "1"}
 
