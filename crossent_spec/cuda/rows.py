@@ -166,9 +166,10 @@ def rows(plan: Plan) -> Any:
         scale_step: Any, losses: Any, out: Any, out_place: Any, out_q: Any, out_q_place: Any,
         tops: Any, logs: Any, marks: Any,
     ) -> None:  # fmt: skip
-        lane, live, n, item, position, begin, target, keep, there, lead, first = sample(
+        lane, live, n, item, position, begin, target, there, lead, first = sample(
             x_place, y, y_place, ignoring, ignored, samples, positions, classes
         )  # fmt: skip
+        keep = there > 0
         q_at = at(q_place, item, position) if probabilities else np.int64(0)
         # Before anything is written, which may be where this is read.
         evenly = real(constants[1]) if smooth and not probabilities else zero
