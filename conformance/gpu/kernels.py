@@ -160,7 +160,7 @@ def rows_kernel(name: str, plan: Plan, dtype: str, q_dtype: str = "") -> Kernel:
         x, PLACE, y, PLACE, q, PLACE, w, TRUTH, INTEGER, INTEGER, INTEGER, INTEGER,
         number, number, number, number, NOTHING, NOTHING, INTEGER, _array(real),
         x if plan.gradient else NOTHING, PLACE, q if plan.target_gradient else NOTHING, PLACE,
-        own, own, _array("int32") if plan.watch else NOTHING,
+        own, own, _array(real) if plan.watch else NOTHING,
     )  # fmt: skip
     meant = Meant(
         threads=plan.threads,
@@ -334,7 +334,7 @@ def _others() -> Iterator[Kernel]:
                     _array(stored) if probabilities else NOTHING, PLACE,
                     _array(stored) if every else NOTHING, INTEGER, INTEGER, INTEGER, number,
                     number, number, number, NOTHING, NOTHING, INTEGER, _array(stored), PLACE,
-                    _array(stored) if probabilities else NOTHING, PLACE, _array("int32"),
+                    _array(stored) if probabilities else NOTHING, PLACE, _array(str(number)),
                 ),
                 THREADS,
                 Meant(THREADS),

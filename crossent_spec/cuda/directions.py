@@ -123,9 +123,10 @@ def along(plan: DirectionPlan) -> Any:
         sharp: Any, uniform: Any, constants: Any, scales: Any, scale_step: Any, losses: Any,
         out: Any, out_place: Any,
     ) -> None:  # fmt: skip
-        lane, live, n, item, position, begin, target, keep, there, lead, first = sample(
+        lane, live, n, item, position, begin, target, there, lead, first = sample(
             x_place, y, y_place, ignoring, ignored, samples, positions, classes
         )  # fmt: skip
+        keep = there > 0
         v_at = at(v_place, item, position)
         q_at = at(q_place, item, position) if probabilities else np.int64(0)
         weights = zero

@@ -241,7 +241,7 @@ class Call:
         tops = logs = marks = self.nothing
         watch = ("input" in names or "target" in names) and self.may_be_steep(asked)
         if watch:
-            _, marks = self._empty(self.samples, dtype=np.int32)
+            _, marks = self._empty(self.samples, dtype=self.real)
         if "weight" in names:
             tops, logs = (self._empty(self.samples, dtype=self.real)[1] for _ in range(2))
         if not self.samples:

@@ -22,9 +22,9 @@ def sample_of(plan: Any) -> Any:
     """Return the function that tells which sample a thread takes a part of, and which part.
 
     That is: its lane among the sample's threads, whether there is such a sample, the sample's
-    number, item and position, where its classes begin, its target, whether it counts, how many
-    classes are to be read, how far these begin from a multiple of an access, and the class of the
-    thread's first access.
+    number, item and position, where its classes begin, its target, how many classes are to be read
+    (none if it does not count), how far these begin from a multiple of an access, and the class of
+    the thread's first access.
     """
     threads, vector, whole = plan.threads, plan.vector, plan.whole
     probabilities, spatial = plan.probabilities, plan.spatial
@@ -54,7 +54,7 @@ def sample_of(plan: Any) -> Any:
         there = np.int32(classes) if keep else np.int32(0)
         lead = np.int32(0) if whole else np.int32((begin + x_place[4]) % vector)
         first = np.int32(lane * vector - lead)
-        return lane, live, n, item, position, begin, target, keep, there, lead, first
+        return lane, live, n, item, position, begin, target, there, lead, first
 
     return sample
 

@@ -166,9 +166,10 @@ def rows(plan: Plan) -> Any:
         scale_step: Any, losses: Any, out: Any, out_place: Any, out_q: Any, out_q_place: Any,
         tops: Any, logs: Any, marks: Any,
     ) -> None:  # fmt: skip
-        lane, live, n, item, position, begin, target, keep, there, lead, first = sample(
+        lane, live, n, item, position, begin, target, there, lead, first = sample(
             x_place, y, y_place, ignoring, ignored, samples, positions, classes
         )  # fmt: skip
+        keep = there > 0
         q_at = at(q_place, item, position) if probabilities else np.int64(0)
         # Before anything is written, which may be where this is read.
         evenly = real(constants[1]) if smooth and not probabilities else zero
@@ -279,15 +280,16 @@ def rows(plan: Plan) -> Any:
         beside = weights * (rest / (one + rest))
         all_classes = np.int32(classes) if live else np.int32(0)
         if watch:
-            # Left to another kernel, which reads the logits again.
-            is_steep = keep and (
-                (gradient and abs(of_logits * factor) >= most)
-                or (target_gradient and abs(s) >= most)
-            )
-            if is_steep:
+            # Left to another kernel, which reads the logits again.  What does not count is not
+            # steep: its A is 0, which even infinity makes no number that is large.
+            mark = zero
+            if (gradient and abs(of_logits * factor) >= most) or (
+                target_gradient and abs(s) >= most
+            ):
                 all_classes = np.int32(0)
+                mark = one
             if live and lane == 0:
-                marks[n] = np.int32(is_steep)
+                store(marks, n, mark)
         out_at = at(out_place, item, position)
         if shared_by_lanes:
             # Where a class index's logit was read by all of them, one may write its gradient.

@@ -92,7 +92,7 @@ def steep(plan: SteepPlan) -> Any:
         n = np.int64(cuda.blockIdx.x)
         while n < samples:
             # Of a block all threads take the same sample, or none.
-            if marks[n] != 0:
+            if load(marks, n) != 0:
                 item = n // positions
                 position = n - item * positions
                 begin = at(x_place, item, position)

@@ -15,7 +15,7 @@ FAR = [("f4", 200.0), ("f2", 200.0), ("f8", 900.0)]
 @pytest.mark.parametrize(("name", "gap"), FAR)
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("classes", [2, 40])
+@pytest.mark.parametrize("classes", [2, 20])
 def test_infinity_times_a_probability_is_infinite_however_little_that_is(
     name, gap, layout, classes, mode
 ):
@@ -31,7 +31,7 @@ def test_infinity_times_a_probability_is_infinite_however_little_that_is(
 
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("classes", [4, 40, 300])
+@pytest.mark.parametrize("classes", [4, 40])
 def test_a_probability_too_little_for_float32_counts_beside_a_huge_gradient(layout, classes, mode):
     arrays, arguments = nearly_certain((4, classes), "f4", 110.0, layout, mode)
     found, wanted = both(arrays, reduction="sum", grad_output=3e38, **arguments)
@@ -42,7 +42,7 @@ def test_a_probability_too_little_for_float32_counts_beside_a_huge_gradient(layo
 @pytest.mark.parametrize("name", ["f4", "f8"])
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("peak", [0.0, 2.0, 20.0])
+@pytest.mark.parametrize("peak", [0.0, 20.0])
 def test_an_infinite_weight(name, layout, smoothing, peak):
     arrays = with_a_weight(40, name, layout, peak, np.inf)
     for reduction in ("none", "mean"):
