@@ -49,8 +49,8 @@ def test_kernels_of_every_layout_are_as_recorded():
     assert list(check.departures(found, check.recorded())) == []
     for one in found:
         if one.kernel.startswith("rows 8192x1000 float32"):
-            # Aligned, nothing is accessed otherwise but the class's own logit, weights, the loss, and
-            # the mark of a sample whose gradient is steep.
+            # Aligned, nothing is accessed otherwise but the class's own logit, weights, the loss
+            # and the mark of a steep sample.
             assert one.figures.stores[128] == one.figures.loads[128] == 8
             assert one.figures.stores[32] == 4
 
