@@ -15,16 +15,15 @@ from typing import Any
 import llvmlite.ir as ir
 from numba import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from .vectors import (
     DOUBLE,
     LANES,
     LINE,
-    LLVM,
     SINGLE,
     SMALL,
     Vector,
+    address_of,
     call_llvm,
     first_lanes,
     name_of,
@@ -39,19 +38,12 @@ def _shuffled(builder: Any, a: Any, b: Any, places: Iterable[int]) -> Any:
     return builder.shuffle_vector(a, b, mask)
 
 
-def _line(context: Any, builder: Any, array: Any, value: Any, index: Any, size: int) -> Any:
-    """Return code for the address of some elements of flat memory."""
-    data = make_array(array)(context, builder, value).data
-    pointer = ir.VectorType(LLVM[array.dtype], size).as_pointer()
-    return builder.bitcast(builder.gep(data, [index]), pointer)
-
-
 def _addresses(context: Any, builder: Any, array: Any, arguments: Any) -> list[Any]:
     """Return code for the addresses of four lines: flat memory, index of the first, distance."""
     value, index, step = arguments
     found = []
     for _ in range(ROWS):
-        found.append(_line(context, builder, array, value, index, LINE))
+        found.append(address_of(context, builder, array, value, index, LINE))
         index = builder.add(index, step)
     return found
 
@@ -126,7 +118,7 @@ def one_each(_context: Any, array: Any, index: Any) -> Any:
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         four = builder.load(
-            _line(context, builder, array, arguments[0], arguments[1], ROWS), align=4
+            address_of(context, builder, array, arguments[0], arguments[1], ROWS), align=4
         )
         return _shuffled(builder, four, four, [lane // LINE for lane in range(LANES)])
 
@@ -193,7 +185,7 @@ def store_sums(_context: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         sums = _folded(builder, arguments[2], builder.fadd)
-        address = _line(context, builder, array, arguments[0], arguments[1], ROWS)
+        address = address_of(context, builder, array, arguments[0], arguments[1], ROWS)
         builder.store(sums, address, align=8)
         return context.get_dummy_value()
 
@@ -210,7 +202,7 @@ def store_peaks(_context: Any, array: Any, index: Any, vector: Any) -> Any:
             return call_llvm(builder, name, a.type, [a, b], fastmath=("nnan", "nsz"))
 
         peaks = _folded(builder, arguments[2], larger)
-        address = _line(context, builder, array, arguments[0], arguments[1], ROWS)
+        address = address_of(context, builder, array, arguments[0], arguments[1], ROWS)
         builder.store(peaks, address, align=4)
         return context.get_dummy_value()
 

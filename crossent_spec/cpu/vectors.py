@@ -149,9 +149,12 @@ def wide(_context: Any, vector: Any) -> Any:
     return (DOUBLE(vector), code) if vector == SINGLE else None
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def address_of(
+    context: Any, builder: Any, kind: Any, array: Any, index: Any, lanes: int = LANES
+) -> Any:
+    """Return code for the address of so many elements of flat memory."""
     data = make_array(kind)(context, builder, array).data
-    vector = ir.VectorType(LLVM[kind.dtype], LANES)
+    vector = ir.VectorType(LLVM[kind.dtype], lanes)
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
@@ -176,7 +179,7 @@ def load(_context: Any, array: Any, index: Any) -> Any:
     """A vector of flat memory, from an index on."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, array, *arguments)
+        address = address_of(context, builder, array, *arguments)
         value = builder.load(address, align=array.dtype.bitwidth // 8)
         return as_read(builder, value, array.dtype)
 
@@ -200,7 +203,7 @@ def load_first(_context: Any, array: Any, index: Any, count: Any, other: Any) ->
     """A vector's first lanes from flat memory; the rest of it is a number."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, array, *arguments[:2])
+        address = address_of(context, builder, array, *arguments[:2])
         return masked_load(builder, array.dtype, address, arguments[2], arguments[3])
 
     number = number_of(array.dtype)
@@ -212,7 +215,7 @@ def store(_context: Any, array: Any, index: Any, vector: Any) -> Any:
     """Write a vector to flat memory, from an index on."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, array, *arguments[:2])
+        address = address_of(context, builder, array, *arguments[:2])
         value = as_stored(builder, arguments[2], array.dtype)
         builder.store(value, address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -233,7 +236,7 @@ def store_first(_context: Any, array: Any, index: Any, count: Any, vector: Any) 
     """Write a vector's first lanes to flat memory, from an index on."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, array, *arguments[:2])
+        address = address_of(context, builder, array, *arguments[:2])
         masked_store(builder, array.dtype, address, arguments[2], arguments[3])
         return context.get_dummy_value()
 
@@ -249,7 +252,7 @@ def store_past(_context: Any, array: Any, index: Any, vector: Any) -> Any:
     """
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, array, *arguments[:2])
+        address = address_of(context, builder, array, *arguments[:2])
         written = builder.store(as_stored(builder, arguments[2], array.dtype), address, align=64)
         written.set_metadata("nontemporal", builder.module.add_metadata([SMALL(1)]))
         return context.get_dummy_value()

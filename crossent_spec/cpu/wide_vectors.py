@@ -15,17 +15,16 @@ import llvmlite.ir as ir
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from .compiling import kernel
 from .halves import as_read, as_stored, number_of
 from .vectors import (
     INDEX,
-    LLVM,
     REGISTER,
     SMALL,
     WIDE,
     WIDER,
+    address_of,
     call_llvm,
     first_lanes,
     joined,
@@ -70,11 +69,9 @@ def nothing(_context: Any) -> Any:
 
 def _parts(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     """Yield the addresses of a wide vector's registers, each of which is converted by itself."""
-    data = make_array(kind)(context, builder, array).data
-    register = ir.VectorType(LLVM[kind.dtype], REGISTER)
     for first in range(0, WIDE, REGISTER):
         place = builder.add(index, INDEX(first))
-        yield first, builder.bitcast(builder.gep(data, [place]), register.as_pointer())
+        yield first, address_of(context, builder, kind, array, place, REGISTER)
 
 
 @intrinsic
@@ -99,9 +96,7 @@ def load_wide_first(_context: Any, array: Any, index: Any, count: Any, other: An
     """A vector's first lanes in float64 from flat memory; the rest of it is a number."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        data = make_array(array)(context, builder, arguments[0]).data
-        kind = ir.VectorType(LLVM[array.dtype], WIDE)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        address = address_of(context, builder, array, arguments[0], arguments[1], WIDE)
         value = masked_load(builder, array.dtype, address, arguments[2], arguments[3])
         if array.dtype != types.float64:
             value = builder.fpext(value, ir.VectorType(ir.DoubleType(), WIDE))
@@ -144,9 +139,7 @@ def store_narrow_first(_context: Any, array: Any, index: Any, count: Any, vector
     """Write the first lanes of a vector in float64 to flat memory, as :func:`store_narrow`."""
 
     def code(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        data = make_array(array)(context, builder, arguments[0]).data
-        kind = ir.VectorType(LLVM[array.dtype], WIDE)
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        address = address_of(context, builder, array, arguments[0], arguments[1], WIDE)
         values = builder.fptrunc(arguments[3], ir.VectorType(ir.FloatType(), WIDE))
         masked_store(builder, array.dtype, address, arguments[2], values)
         return context.get_dummy_value()
