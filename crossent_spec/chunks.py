@@ -31,6 +31,8 @@ BUDGET = 54_000_000
 #: Below the budget a chunk takes about as many bytes as the operands, but has so many rows at
 #: least; more than the second number make no product faster.
 FEW_ROWS, ROWS = 512, 2048
+#: Rows of which BLAS leaves no remainder that it would multiply more slowly.
+STEP = 32
 #: Columns of logits that a thread takes to the linear weight's gradient at a time: BLAS packs them.
 COLUMNS = 2048
 
@@ -181,9 +183,12 @@ class Chunks:
         operands = (self.features.size + self.weight.size) * size
         few = max(operands * 9 // 8, FEW_ROWS * row)
         most = max(min(BUDGET, few), self.weight.size * size // 4) // max(1, row)
+        most = max(1, min(ROWS, most))
+        step = STEP if most >= STEP else 1
+        most -= most % step
         # As many chunks as need be, all of about the same size.
-        chunks = -(-samples // max(1, min(ROWS, most)))
-        return -(-samples // max(1, chunks)) or 1
+        rows = -(-samples // max(1, -(-samples // most)))
+        return min(-(-rows // step) * step, samples) or 1
 
     def _chunk(
         self, part: Rows, logits: Array, scale: Float | None, found: dict[str, Array]

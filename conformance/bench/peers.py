@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from conformance.bench.workloads import LINEAR, PROBABILITIES, Inputs, Workload
 
 Make = Callable[[Workload, Inputs], list[Contestant]]
 
-#: The library with and without memory for the gradient.
+#: The library with and without memory for the gradient, and with chunks of its caller's choice.
 OURS, OURS_OUT = "crossent", "crossent out="
+OURS_CHUNKS = "crossent options: N/4 a chunk"
 
 
 def crossent(workload: Workload, inputs: Inputs) -> list[Contestant]:
@@ -25,12 +27,19 @@ def crossent(workload: Workload, inputs: Inputs) -> list[Contestant]:
         matrix = inputs.linear_weight
         assert matrix is not None
 
-        def linear() -> Any:
+        quarter = crossent_spec.LinearCrossEntropyOptions(
+            batch_chunk_size=max(1, -(-len(inputs.x) // 4))
+        )
+
+        def linear(options: Any = None) -> Any:
             return crossent_spec.linear_cross_entropy_value_and_grad(
-                inputs.x, matrix, inputs.target
+                inputs.x, matrix, inputs.target, options=options
             )
 
-        return [Contestant(OURS, GRADIENT, linear, _values)]
+        return [
+            Contestant(OURS, GRADIENT, linear, _values),
+            Contestant(OURS_CHUNKS, GRADIENT, partial(linear, quarter), _values),
+        ]
     buffer = np.ones_like(inputs.x)
     arguments: dict[str, Any] = {"weight": inputs.weight, "label_smoothing": inputs.epsilon}
 

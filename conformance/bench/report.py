@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -89,23 +90,17 @@ def rows(
 
 
 def table(found: Sequence[Row]) -> Table:
-    """Return the table."""
+    """Return the table of the rows of one task of a workload."""
     made = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
-    made.add_column("task and contestant", no_wrap=True)
-    made.add_column("ms", justify="right", no_wrap=True)
-    made.add_column("× base\n(min)", justify="right", no_wrap=True)
-    if any(row.memory is not None for row in found):
-        made.add_column("extra\nMB", justify="right")
-    made.add_column("target")
-    with_memory = len(made.columns) == 5
-    before: tuple[Workload, str] | None = None
+    # As wide as the names and times of nearly all tables, so that columns lie below each other.
+    made.add_column("", no_wrap=True, min_width=15)
+    made.add_column("ms", justify="right", no_wrap=True, min_width=6)
+    made.add_column("× base (min)", justify="right", no_wrap=True, min_width=13)
+    with_memory = any(row.memory is not None for row in found)
+    if with_memory:
+        made.add_column("extra MB", justify="right", no_wrap=True)
     for row in found:
-        if (row.workload, row.task) != before:
-            if before is not None:
-                made.add_section()
-            made.add_row(Text(f"{row.workload.name}: {row.task}", "bold"))
-            before = (row.workload, row.task)
-        cells: list[str | Text] = [f"  {row.contestant}"]
+        cells = [row.contestant]
         if math.isnan(row.milliseconds):
             cells += ["", ""]
         else:
@@ -113,22 +108,18 @@ def table(found: Sequence[Row]) -> Table:
         if with_memory:
             known = row.memory is not None and not math.isnan(row.memory)
             cells.append(f"{row.memory / 1e6:.0f}" if known and row.memory is not None else "")
-        cells.append(Text(row.note, "bold red") if row.failed else _targets(row.goals))
         made.add_row(*cells)
     return made
 
 
-def _targets(found: Sequence[Goal]) -> Text:
-    text = Text()
-    for number, goal in enumerate(found):
-        text.append("\n" if number else "")
-        text.append(f"{goal.text}: ")
-        text.append(f"{goal.found}, ")
-        text.append(
-            "met" if goal.met else "missed",
-            "green" if goal.met else "bold red",
-        )
-    return text
+def _remarks(found: Sequence[Row]) -> Iterator[Text]:
+    """Yield what is to be said of contestants of one table: why they failed, and their targets."""
+    for row in found:
+        if row.failed:
+            yield Text.assemble(f"{row.contestant}: ", (row.note, "bold red"))
+        for goal in row.goals:
+            verdict = ("met", "green") if goal.met else ("missed", "bold red")
+            yield Text.assemble(f"{row.contestant}: {goal.text}: {goal.found}, ", verdict)
 
 
 def _digits(milliseconds: float) -> str:
@@ -136,8 +127,11 @@ def _digits(milliseconds: float) -> str:
 
 
 def show(out: Console, found: Sequence[Row]) -> None:
-    """Print the table, what to know about the contestants, and how many targets are met."""
-    out.print(table(found))
+    """Print tables, what to know about the contestants, and how many targets are met."""
+    for (workload, task), rows_of_task in groupby(found, key=lambda row: (row.workload, row.task)):
+        own = list(rows_of_task)
+        out.print(Text(f"{workload.name}: {task}", "bold"), table(own), *_remarks(own), sep="\n")
+        out.print()
     notes: dict[str, list[str]] = {}
     for row in found:
         if row.note and not row.failed:

@@ -175,22 +175,35 @@ def test_the_targets_of_the_loss(ours, met):
 def test_the_targets_of_the_linear_loss():
     timings = [
         timing(bases.PRODUCTS, GRADIENT, 10, 10),
-        timing(peers.OURS, GRADIENT, 11, 11),
+        timing(peers.OURS, GRADIENT, 11.5, 11.5),
+        timing(peers.OURS_CHUNKS, GRADIENT, 11, 11),
         timing("torch options=None", GRADIENT, 15, 15),
-        timing("torch options: auto", GRADIENT, 11.5, 11.5),
+        timing("torch options: auto", GRADIENT, 12, 12),
     ]
-    memory = {peers.OURS: 63e6, "torch options=None": 2e9, "torch options: auto": 63e6}
-    large = Workload(LINEAR, targets.LARGE)
+    memory = {
+        peers.OURS: 63e6,
+        peers.OURS_CHUNKS: 90e6,
+        "torch options=None": 2e9,
+        "torch options: auto": 90e6,
+    }
+    large, small = Workload(LINEAR, targets.LARGE), Workload(LINEAR, (2048, 512, 8000))
     found = goals_of(large, *timings, memory=memory)
-    assert found[GRADIENT, peers.OURS] == [True, True, True]
+    assert found[GRADIENT, peers.OURS] == [True]
+    assert found[GRADIENT, peers.OURS_CHUNKS] == [True, True]
     assert found[GRADIENT, "torch options: auto"] == [True]
     assert found[GRADIENT, "torch options=None"] == []
-    memory[peers.OURS] = 64e6
-    assert goals_of(large, *timings, memory=memory)[GRADIENT, peers.OURS] == [True, False, False]
-    memory[peers.OURS] = math.nan
-    assert goals_of(large, *timings, memory=memory)[GRADIENT, peers.OURS] == [True, False, False]
-    other = goals_of(Workload(LINEAR, (2048, 512, 8000)), *timings, memory=memory)
-    assert other[GRADIENT, peers.OURS] == [True, False]
+    found = goals_of(small, *timings, memory=memory)
+    assert found[GRADIENT, peers.OURS] == [False, True]
+    assert found[GRADIENT, peers.OURS_CHUNKS] == []
+    for much in (91e6, math.nan):
+        more = {**memory, peers.OURS: much, peers.OURS_CHUNKS: much}
+        found = goals_of(large, *timings, memory=more)
+        assert found[GRADIENT, peers.OURS] == [False]
+        assert found[GRADIENT, peers.OURS_CHUNKS] == [True, False]
+        assert goals_of(small, *timings, memory=more)[GRADIENT, peers.OURS] == [False, False]
+    slow = timing(peers.OURS, GRADIENT, 13.1, 13.1)
+    found = goals_of(large, timings[0], slow, *timings[2:], memory=memory)
+    assert found[GRADIENT, peers.OURS] == found[GRADIENT, "torch options: auto"] == [False]
 
 
 HELD = 48 << 20
@@ -258,6 +271,7 @@ def test_a_run_prints_one_table_and_writes_json(tmp_path):
         (GRADIENT, peers.OURS),
         (GRADIENT, bases.PRODUCTS),
         (GRADIENT, peers.OURS),
+        (GRADIENT, peers.OURS_CHUNKS),
     ]
     assert all(len(row["rounds_milliseconds"]) == 2 and not row["failed"] for row in data["rows"])
     assert all(

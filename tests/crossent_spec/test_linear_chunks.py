@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import crossent_spec as cs
+from crossent_spec import chunks
 from crossent_spec.chunks import BUDGET
 from tests.crossent_spec.linear_calls import (
     DTYPES,
@@ -218,6 +219,37 @@ def test_without_options_a_chunk_is_not_much_larger_than_the_operands():
     operands = call.input.nbytes + call.weight.nbytes
     assert 6 * operands < 4096 * 4096 * 4
     assert used < grads.input.nbytes + grads.linear_weight.nbytes + 1.13 * operands + SMALL
+
+
+@pytest.mark.parametrize(
+    ("samples", "most", "rows"),
+    [
+        (5, 40, [5]),
+        (70, 7, [7] * 10),
+        (15, 7, [5, 5, 5]),
+        (100, 31, [25] * 4),
+        (100, 70, [64, 36]),
+        (100, 99, [64, 36]),
+        (8192, 421, [416] * 19 + [288]),
+        (2048, 723, [704, 704, 640]),
+    ],
+)
+def test_chunks_are_of_a_size_and_leave_blas_no_remainder(monkeypatch, samples, most, rows):
+    monkeypatch.setattr(chunks, "ROWS", most)
+    seen = []
+    evaluate = chunks.Chunks._chunk
+    monkeypatch.setattr(
+        chunks.Chunks,
+        "_chunk",
+        lambda self, part, logits, *others: (
+            seen.append(len(logits)) or evaluate(self, part, logits, *others)
+        ),
+    )
+    call = Call("plain", batch=samples, width=2, classes=3)
+    # Only the most rows of all are to bound these.
+    monkeypatch.setattr(chunks, "FEW_ROWS", samples)
+    call.value_and_grad()
+    assert seen == rows
 
 
 @pytest.mark.parametrize("options", [None, {"acc_dtype": "bfloat16"}])
