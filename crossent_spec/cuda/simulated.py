@@ -160,6 +160,8 @@ def wait_for_lanes() -> None:
 
 def over_lanes(combine: Any, lanes: int) -> Any:
     """Return the reduction over groups of consecutive lanes, in the order of the shuffles."""
+    # As it was written: at each call of a device function the simulator looks through its module.
+    plain = combine.fn
 
     @device_function
     def reduce_lanes(value: Any) -> Any:
@@ -169,14 +171,14 @@ def over_lanes(combine: Any, lanes: int) -> Any:
         thread = cuda.threadIdx.x
         places[thread] = value
         cuda.syncthreads()
-        first = thread - thread % lanes
-        values = [type(value)(places[first + lane]) for lane in range(lanes)]
+        values = [type(value)(places[thread ^ other]) for other in range(lanes)]
         # No thread may come here again before all have read.
         cuda.syncthreads()
         distance = lanes // 2
         while distance > 0:
-            values = [combine(values[i], values[i ^ distance]) for i in range(lanes)]
+            # Of what the other lanes find only what this one is to receive.
+            values = [plain(values[i], values[i + distance]) for i in range(distance)]
             distance //= 2
-        return values[thread % lanes]
+        return values[0]
 
     return reduce_lanes
