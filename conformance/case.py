@@ -46,6 +46,7 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
         "large",
         "tiny",
         "signed",  # negative for every third class
+        "infinite",  # for class 1
     ),
     # Which targets carry the ignored index.
     "ignored": ("nowhere", "some", "first", "last", "most", "all"),

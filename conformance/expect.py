@@ -258,6 +258,7 @@ class ExactCall:
             g = g / allowed.denominator if allowed.denominator else 0.0 * g
         return np.asarray(np.broadcast_to(g, self.plain.keep.shape))
 
+    @np.errstate(invalid="ignore")  # ∞ − ∞ and 0·∞, where a weight is infinite
     def _allowed_gradients(self) -> dict[str, Float]:
         allowed, scale = self._allowed, self._scale()
         found: dict[str, Float] = {}

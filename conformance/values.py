@@ -228,6 +228,8 @@ class Values:
             return np.zeros(classes)
         if kind == "somezero":
             return np.where(np.arange(classes) % 3 == 1, 0.0, mixed)
+        if kind == "infinite":
+            return np.where(np.arange(classes) == 1, math.inf, mixed)
         if kind == "signed":
             return np.where(np.arange(classes) % 3 == 1, -mixed, mixed)
         return mixed * {"mixed": 1.0, "large": 2.0**9, "tiny": 2.0**-9}[kind]

@@ -154,9 +154,10 @@ function forward(call) {
         const i = at(n, c, d);
         const truth = q ? q[i] : Number(c === y[n * D + d]);
         logp[i] = x[i] - top - Math.log(sum);
-        a[i] = w[c] * ((1 - epsilon) * truth + epsilon / C);
         // The formula of class indices has one term, the target's.
-        if (q || epsilon > 0 || truth === 1) loss -= a[i] * logp[i];
+        if (!q && epsilon === 0 && truth === 0) continue;
+        a[i] = w[c] * ((1 - epsilon) * truth + epsilon / C);
+        loss -= a[i] * logp[i];
       }
       losses[n * D + d] = loss;
     }

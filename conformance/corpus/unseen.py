@@ -16,6 +16,7 @@ def cases() -> Iterator[Case]:
     yield from ends_of_exp()
     yield from windows()
     yield from negative_weights()
+    yield from infinite_weights()
     yield from half_counts()
     yield from odd_arguments()
     yield from bias_layouts()
@@ -63,6 +64,18 @@ def negative_weights() -> Iterator[Case]:
     yield from product(
         system=["linear"], shape=[(6, 5)], classes=[(4,)], reduction=["mean"], weight=["signed"],
         options=["absent", "chunk2"],
+    )  # fmt: skip
+
+
+def infinite_weights() -> Iterator[Case]:
+    """Infinity times what is not there: a logit's distance from itself, a part of no size."""
+    yield from product(
+        target=TARGETS, shape=[(6, 3), (4, 300)], reduction=["none"], weight=["infinite"],
+        smoothing=[None, 0.1],
+    )  # fmt: skip
+    yield from product(
+        shape=[(4, 3, 5)], dtype=["f64", "f16"], reduction=["none"], weight=["infinite"],
+        smoothing=[0.1],
     )  # fmt: skip
 
 

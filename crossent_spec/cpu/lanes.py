@@ -17,6 +17,7 @@ from .logarithm import log1p
 from .numbers import beyond, larger
 from .rest import is_small, is_tiny, rest_of, tiny_rest
 from .steep import is_steep, steep
+from .terms import below_top
 
 #: Elements of a block.
 BLOCK = 1 << 12
@@ -170,7 +171,7 @@ def at_targets(
         value = x[np.uint64(start) + target * np.uint64(step) + lane]
         peaked[lane] = value == m[lane]
         own_e[lane] = np.float64(e[target * np.uint64(count) + lane])
-        spike = sharp * w[target]
+        spike = sharp * w[target] if sharp != 0 else 0.0
         distance = np.float64(m[lane]) - np.float64(value)
         of_target[lane] = spike
         weights[lane] += spike
@@ -180,8 +181,7 @@ def at_targets(
             of_target[lane] += base[target]
             beside[lane] -= base[target]
             # Smoothed wholly, the target's class is one like the others, however far away.
-            if sharp != 0:
-                below[lane] += spike * distance
+            below[lane] += spike * distance if sharp != 0 and distance != 0 else 0.0
 
 
 @kernel()
@@ -331,6 +331,11 @@ def lanes(
             absorb(count, parts, totals, errors)
         settle_sums(count, totals, errors)
         for lane in range(count):
+            if below[lane] != below[lane]:
+                below[lane] = below_top(
+                    x, first + lane, x_step, classes, m[lane], base, q, q_first + lane, q_step, w,
+                    sharp, uniform,
+                )  # fmt: skip
             weights[lane] += base_sum
             beside[lane] = base_sum
         if rests(count, m, a, b, unit, peak_e, total):

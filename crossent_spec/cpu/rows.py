@@ -23,6 +23,7 @@ from .exponential import exp_shared, own, shared
 from .numbers import beyond, larger, plus, prefetch
 from .rest import is_small, is_tiny, others, rest_of, tiny_rest
 from .steep import is_steep, steep
+from .terms import below_top
 from .vectors import AVX512
 
 #: So many classes' terms are added up by themselves, so that a sum's error does not grow with them;
@@ -215,6 +216,8 @@ def rows(
                 below, error = summed_up(below, error, part)
                 weights, weights_error = summed_up(weights, weights_error, added)
             below, weights = settled(below, error), settled(weights, weights_error)
+            if below != below:
+                below = below_top(x, at, 1, classes, m, base, q, q_at, 1, w, sharp, uniform)
         unit, own_e = own(m), exp_shared(m, a, b)
         rest = (total - np.float64(own_e)) / unit
         if is_small(rest, m):
@@ -233,11 +236,11 @@ def rows(
         if y is not None:
             target = y[n]
             own_logit = np.float64(x[at + target])
-            of_target = spike = sharp * w[target]
+            of_target = spike = sharp * w[target] if sharp != 0 else 0.0
             weights += spike
             if base is not None:
                 # Smoothed wholly, the target's class is one like the others, however far away.
-                below += spike * (top - own_logit) if sharp != 0 else 0.0
+                below += spike * (top - own_logit) if sharp != 0 and own_logit != top else 0.0
                 of_target += base[target]
         if y is not None and base is None:
             losses[n] = weights * ((top - own_logit) + math.log1p(rest))

@@ -20,6 +20,7 @@ from .numbers import line_of, narrow, prefetch, widen
 from .powers import FARTHEST, powers, shared_powers
 from .rest import is_small, is_tiny, others, tiny_rest
 from .steep import is_level, is_steep, steep
+from .terms import below_top
 from .vectors import (
     LANES,
     LINE,
@@ -330,17 +331,22 @@ def rows_at_once(
             log = log1p(rest, m)
             weight = weights[k]
             own_logit, of_target, apart = top, 0.0, 0.0
+            if is_dense and below[k] != below[k]:
+                q_at = q_start + (which[k] - begin) * q_step
+                below[k] = below_top(
+                    x, at, 1, classes, m, base, q, q_at, 1, w, sharp, uniform
+                )  # fmt: skip
             if y is not None:
                 target = y[which[k]]
                 own_logit, of_target = np.float64(widen(x[at + target])), sharp
-                if w is not None:
+                if w is not None and sharp != 0:
                     of_target *= w[target]
                 weight += of_target
                 if base is None:
                     losses[which[k]] = weight * ((top - own_logit) + log)
                 else:
                     # Smoothed wholly, the target's class is like the others, however far away.
-                    if sharp != 0:
+                    if sharp != 0 and own_logit != top:
                         below[k] += of_target * (top - own_logit)
                     of_target += base[target]
                     # What of all coefficients is not the target's.

@@ -15,6 +15,7 @@ import numpy as np
 from .compiling import kernel
 from .exponential import lost_by_subtraction
 from .numbers import narrow, widen
+from .terms import coefficient
 
 #: Between these the factor of a gradient's exponentials and what its rounding to float32 leaves are
 #: normal numbers, and so are the products that are; beyond the larger one a sample is steep.  With
@@ -91,13 +92,7 @@ def steep(
     if rest == 0.0:
         rest = others
     for i in range(n):
-        a = 0.0
-        if q is not None:
-            a = sharp * np.float64(widen(q[q_at + i * q_along])) + uniform
-            if w is not None:
-                a *= w[i]
-        if base is not None:
-            a = base[i]
+        a = coefficient(i, base, q, q_at, q_along, w, sharp, uniform)
         if i == target:
             a = of_target
         value = np.float64(widen(x[at + i * along]))

@@ -180,7 +180,9 @@ def rows(plan: Plan) -> Any:
             own = real(load(x, begin + target * x_place[2]))
             if scaled:
                 own *= mult
-            spike = sharp * real(load(w, target)) if weighted else sharp
+            spike = sharp
+            if weighted and sharp != zero:
+                spike *= real(load(w, target))
             weights = spike + evenly
         own_class = np.int32(target)
         held = cuda.local.array(holding, real)
@@ -225,6 +227,7 @@ def rows(plan: Plan) -> Any:
                     elif peak > least:
                         same += one
                     if dense:
+                        # Not even an infinite weight makes something of the largest logit.
                         c = np.int32(here + j * threads * vector + k)
                         if is_class(c, there):
                             a = uniform
@@ -234,7 +237,8 @@ def rows(plan: Plan) -> Any:
                                 a = share(q, q_at, 0, w, c, sharp, uniform)
                             if probabilities or not resident:
                                 coefficients += a
-                            below += a * (reference - value)
+                            gap = reference - value
+                            below += a * gap if gap != zero else zero
                     if reuse:
                         held[i] = e
             if not resident:
@@ -259,8 +263,7 @@ def rows(plan: Plan) -> Any:
         elif sharp != zero:
             # Smoothed wholly, the target's class is one like the others, however far away.
             gap = zero if own == top else top - own
-            # Not even an infinite weight makes something of the largest logit.
-            below += spike * gap if not weighted or gap != zero else zero
+            below += spike * gap if gap != zero else zero
         log = log1p(rest)
         if live and lane == 0:
             store(losses, n, final_loss(below + weights * log) if keep else zero)

@@ -103,7 +103,9 @@ def steep(plan: SteepPlan) -> Any:
                 spike = zero
                 if not probabilities:
                     target = np.int64(y[at(y_place, item, position)])
-                    spike = np.float64(sharp * real(load(w, target)) if weighted else sharp)
+                    spike = np.float64(sharp)
+                    if weighted and sharp != 0:
+                        spike = np.float64(sharp * real(load(w, target)))
                 top = -infinity
                 weights = zero
                 for c in range(thread, classes, THREADS):

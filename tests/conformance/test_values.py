@@ -97,6 +97,13 @@ def test_weights_of_both_signs_have_the_sizes_of_mixed_ones():
     np.testing.assert_array_equal(signed, mixed * np.array([1, -1, 1, 1, -1, 1, 1]))
 
 
+def test_one_weight_is_infinite():
+    mixed = Values(Case.parse("ce/index/4x7/f32/sum,weight=mixed")).weight()
+    mixed[1] = np.inf
+    infinite = Values(Case.parse("ce/index/4x7/f32/sum,weight=infinite")).weight()
+    np.testing.assert_array_equal(infinite, mixed)
+
+
 def test_one_probability_is_nan():
     found = Values(Case.parse("ce/prob/5x4/f32/sum,probs=nan")).probabilities(np.arange(5) % 4)
     assert np.argwhere(np.isnan(found)).tolist() == [[2, 3]]

@@ -158,6 +158,37 @@ def test_an_infinite_weight_makes_an_infinite_loss_even_at_the_peak(name, shape)
     assert np.isposinf(cs.cross_entropy(x, y, w, reduction="none")).all()
 
 
+@pytest.mark.parametrize("name", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("classes", [4, 40, 300, 4100])
+@pytest.mark.parametrize("kind", ["index", "probabilities"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("peak", [-2.0, 1.5])
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_infinite_weight_makes_a_loss_infinite_wherever_its_class_counts(
+    name, layout, classes, kind, smoothing, peak, fused
+):
+    rng = np.random.default_rng(classes)
+    x = rng.random((20, classes)).astype(DTYPES[name])
+    x[:, 1] = peak
+    y = np.arange(20) % 3
+    w = np.ones(classes, x.dtype)
+    w[1] = np.inf
+    counts = y == 1
+    if kind == "probabilities":
+        y = rng.dirichlet(np.ones(classes), 20).astype(x.dtype)
+        y[:, 1], counts = 0.25, np.ones(20, bool)
+    arguments = {"weight": w, "reduction": "none", "label_smoothing": smoothing}
+    x = np.asarray(x, order=layout)
+    if fused:
+        got = cs.cross_entropy_value_and_grad(x, y, **arguments)[0]
+    else:
+        got = cs.cross_entropy(x, y, **arguments)
+    counts = counts | (smoothing > 0)
+    assert np.isposinf(got[counts]).all()
+    assert np.isfinite(got[~counts]).all()
+
+
 @pytest.mark.parametrize("name", ["f4", "f8"])
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("classes", [4, 40, 300, 4100])
