@@ -1,4 +1,4 @@
-"""What single classes give to a loss and its gradient, where sums over vectors of them say nothing."""
+"""What single classes give to a loss and its gradient, where vectors of them say nothing."""
 
 from __future__ import annotations
 
