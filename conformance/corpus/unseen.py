@@ -68,11 +68,17 @@ def negative_weights() -> Iterator[Case]:
 
 
 def infinite_weights() -> Iterator[Case]:
-    """Infinity times what is not there: a logit's distance from itself, a part of no size."""
+    """Infinity times a logit's distance from itself.
+
+    Not of plain indices, whose gradient at the target is ∞·(p − 1) or ∞·p − ∞.
+    """
     yield from product(
-        target=TARGETS, shape=[(6, 3), (4, 300)], reduction=["none"], weight=["infinite"],
+        target=["prob"], shape=[(6, 3), (4, 300)], reduction=["none"], weight=["infinite"],
         smoothing=[None, 0.1],
     )  # fmt: skip
+    yield from product(
+        shape=[(6, 3), (4, 300)], reduction=["none"], weight=["infinite"], smoothing=[0.1]
+    )
     yield from product(
         shape=[(4, 3, 5)], dtype=["f64", "f16"], reduction=["none"], weight=["infinite"],
         smoothing=[0.1],

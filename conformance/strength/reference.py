@@ -207,8 +207,9 @@ class Reference(Reading):
         return np.broadcast_to(g.astype(p.compute), p.keep.shape)
 
     def coefficients(self, p: Problem) -> Array:
-        """a_c = w_c·t_c, (N, C, D)."""
-        return self.mix_targets(p) * self.weights(p)
+        """a_c = w_c·t_c, (N, C, D); of a class index the target's alone, whatever other weights."""
+        terms = self.mix_targets(p) * self.weights(p)
+        return terms if p.dense else np.where(self.one_hot(p) == 0, 0, terms).astype(p.compute)
 
     def grad_logits(self, p: Problem, logp: Array, scale: Array) -> Array:
         """s·(p_c·Σ a − a_c), 0 where ignored."""

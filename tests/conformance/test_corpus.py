@@ -40,7 +40,7 @@ def test_the_corpus_is_about_as_large_as_promised():
 
 #: How many cases each system has, and the SHA-256 of their ids, one a line, in their order.
 CASES_OF = {
-    "ce": (2752, "a14b60cfc1086fbb"),
+    "ce": (2750, "1218b40e844c555c"),
     "linear": (1225, "53d302b3941be9dc"),
     "oneflow": (905, "7efeac8841abd5cc"),
     "unit": (805, "55e14d7090759d82"),
