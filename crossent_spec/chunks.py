@@ -27,12 +27,12 @@ Rows = slice | NDArray[np.intp]
 
 #: Most bytes of a chunk where no option says, or a quarter of the linear weight's if that is more:
 #: BLAS packs the weight anew for every chunk, which short chunks do not repay.
-BUDGET = 54_000_000
+BUDGET = 52_000_000
 #: Below the budget a chunk takes about as many bytes as the operands, but has so many rows at
 #: least; more than the second number make no product faster.
 FEW_ROWS, ROWS = 512, 2048
 #: Rows of which BLAS leaves no remainder that it would multiply more slowly.
-STEP = 32
+STEP = 16
 #: Columns of logits that a thread takes to the linear weight's gradient at a time: BLAS packs them.
 COLUMNS = 2048
 

@@ -227,11 +227,11 @@ def test_without_options_a_chunk_is_not_much_larger_than_the_operands():
         (5, 40, [5]),
         (70, 7, [7] * 10),
         (15, 7, [5, 5, 5]),
-        (100, 31, [25] * 4),
+        (100, 15, [15] * 6 + [10]),
         (100, 70, [64, 36]),
         (100, 99, [64, 36]),
-        (8192, 421, [416] * 19 + [288]),
-        (2048, 723, [704, 704, 640]),
+        (8192, 406, [400] * 20 + [192]),
+        (2048, 723, [688, 688, 672]),
     ],
 )
 def test_chunks_are_of_a_size_and_leave_blas_no_remainder(monkeypatch, samples, most, rows):
