@@ -20,7 +20,7 @@ from .numbers import line_of, narrow, prefetch, widen
 from .powers import FARTHEST, powers, shared_powers
 from .rest import is_small, is_tiny, others, tiny_rest
 from .steep import is_level, is_steep, steep
-from .terms import below_top
+from .terms import NOTHING, below_top, coefficients, first_coefficients
 from .vectors import (
     LANES,
     LINE,
@@ -42,7 +42,6 @@ from .wide_vectors import (
     load_wide,
     load_wide_first,
     nothing,
-    only_first,
     store_narrow,
     store_narrow_first,
     summed,
@@ -56,7 +55,7 @@ AT_ONCE, BLOCK = 4096, 1024
 #: past the cache, without being read first.
 LONG, VAST = 2048, 3 << 24
 
-LOWEST, NOTHING = np.float32(-np.inf), np.float32(0.0)
+LOWEST = np.float32(-np.inf)
 FULL, HALF = np.uint64(LANES), np.uint64(WIDE)
 
 
@@ -89,33 +88,6 @@ def exponentials(x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any, e: Any, e_
         store(e, e_at + i, powers(load(x, at + i), a, b))
     if full < n:
         store(e, e_at + full, powers(load_first(x, at + full, n - full, LOWEST), a, b))
-
-
-@kernel()
-def coefficients(i: Any, base: Any, q: Any, q_at: Any, w: Any, sharp: Any, uniform: Any) -> Any:
-    """a_c of the classes from i on: ``base``, or w_c·(sharp·q_c + uniform)."""
-    if q is not None:
-        share = load_wide(q, q_at + i) * sharp + uniform
-        if w is not None:
-            share = share * load_wide(w, i)
-    if base is not None:
-        share = load_wide(base, i)
-    return share
-
-
-@kernel()
-def first_coefficients(
-    i: Any, count: Any, base: Any, q: Any, q_at: Any, w: Any, sharp: Any, uniform: Any
-) -> Any:
-    """a_c of so many classes from i on, and zeros."""
-    if q is not None:
-        share = load_wide_first(q, q_at + i, count, NOTHING) * sharp + uniform
-        share = only_first(share, count)
-        if w is not None:
-            share = share * load_wide_first(w, i, count, 0.0)
-    if base is not None:
-        share = load_wide_first(base, i, count, 0.0)
-    return share
 
 
 @kernel()

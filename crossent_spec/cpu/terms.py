@@ -1,4 +1,4 @@
-"""What single classes give to a loss and its gradient, where vectors of them say nothing."""
+"""a_c, what each class counts in a loss: of one class, or of a vector of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 
 from .compiling import kernel
 from .numbers import widen
+from .wide_vectors import load_wide, load_wide_first, only_first
+
+NOTHING = np.float32(0.0)
 
 
 @kernel(inline="always")
@@ -23,6 +26,33 @@ def coefficient(
     if base is not None:
         a = base[i]
     return a
+
+
+@kernel()
+def coefficients(i: Any, base: Any, q: Any, q_at: Any, w: Any, sharp: Any, uniform: Any) -> Any:
+    """a_c of the classes from i on: ``base``, or w_c·(sharp·q_c + uniform)."""
+    if q is not None:
+        share = load_wide(q, q_at + i) * sharp + uniform
+        if w is not None:
+            share = share * load_wide(w, i)
+    if base is not None:
+        share = load_wide(base, i)
+    return share
+
+
+@kernel()
+def first_coefficients(
+    i: Any, count: Any, base: Any, q: Any, q_at: Any, w: Any, sharp: Any, uniform: Any
+) -> Any:
+    """a_c of so many classes from i on, and zeros."""
+    if q is not None:
+        share = load_wide_first(q, q_at + i, count, NOTHING) * sharp + uniform
+        share = only_first(share, count)
+        if w is not None:
+            share = share * load_wide_first(w, i, count, 0.0)
+    if base is not None:
+        share = load_wide_first(base, i, count, 0.0)
+    return share
 
 
 @kernel()

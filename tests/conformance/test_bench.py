@@ -250,7 +250,7 @@ def test_the_names_of_contestants_lead_to_their_makers():
     assert peers.maker("torch.compile") is peers.PEERS["torch.compile"][1]
 
 
-def test_a_run_prints_one_table_and_writes_json(tmp_path):
+def test_a_run_prints_a_table_of_each_task_and_writes_json(tmp_path):
     file = tmp_path / "bench.json"
     outcome = invoke(
         *("--small", "--only", "index-64x1000-float16", "--only", "linear-*"),
