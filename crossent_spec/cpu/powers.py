@@ -18,7 +18,7 @@ lanes are of several rows, each has its own two numbers, which :func:`shared_bia
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import llvmlite.ir as ir
@@ -71,6 +71,11 @@ LOST = (
     5.140609271592211e-09,
 )
 
+#: The t_j whose bits are without the j that :func:`power` adds along with n.
+_WITHOUT = (
+    np.array(POWERS, np.float32).view(np.uint32) - (np.arange(LINE, dtype=np.uint32) << 19)
+).view(np.float32)
+
 STEPS = np.float32(16 / (LOG2_HIGH + LOG2_LOW))
 HIGH = np.float32((LOG2_HIGH + LOG2_LOW) / 16)
 LOW = np.float32(LOG2_HIGH / 16 - float(HIGH) + LOG2_LOW / 16)
@@ -80,16 +85,16 @@ TABLE = Vector(types.float32, LINE)
 _FLOATS, _BITS = ir.VectorType(ir.FloatType(), LINE), ir.VectorType(SMALL, LINE)
 
 
-def _constant(table: Sequence[float]) -> Any:
+def _constant(table: Iterable[float]) -> Any:
     return ir.Constant(_FLOATS, [float(value) for value in table])
 
 
 @intrinsic
 def times_power(_context: Any, bias: Any) -> Any:
-    """The table of t_j, whose exponents begin with ``bias`` instead of 0."""
+    """The table for :func:`power`, whose exponents begin with ``bias`` instead of 0."""
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(_constant(POWERS), _BITS)
+        bits = builder.bitcast(_constant(_WITHOUT), _BITS)
         return builder.bitcast(builder.add(bits, splat(builder, arguments[0], LINE)), _FLOATS)
 
     return TABLE(types.uint32), code
@@ -115,12 +120,11 @@ def power(_context: Any, exponents: Any, shifted: Any) -> Any:
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         bits = ir.VectorType(SMALL, LANES)
         places = builder.bitcast(arguments[1], bits)
-        # n into the place of the exponent, without j.
+        # n into the place of the exponent, and j below it.
         n = builder.shl(places, ir.Constant(bits, [19] * LANES))
-        n = builder.and_(n, ir.Constant(bits, [0xFF800000] * LANES))
         table = arguments[0]
         if exponents != TABLE:
-            n, table = builder.add(n, table), _constant(POWERS)
+            n, table = builder.add(n, table), _constant(_WITHOUT)
         found = builder.bitcast(_looked_up(builder, table, places), bits)
         return builder.bitcast(builder.add(found, n), arguments[1].type)
 

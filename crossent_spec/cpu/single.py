@@ -78,13 +78,31 @@ def peak(x: Any, at: Any, n: Any) -> Any:
 
 
 @kernel()
-def exponentials(x: Any, at: Any, ahead: Any, n: Any, a: Any, b: Any, e: Any, e_at: Any) -> None:
-    """Exponentials of a row, or of a part of one, while the row ``ahead`` is fetched."""
+def exponentials(
+    x: Any,
+    at: Any,
+    ahead: Any,
+    n: Any,
+    a: Any,
+    b: Any,
+    e: Any,
+    e_at: Any,
+    out: Any,
+    to: Any,
+) -> None:
+    """Exponentials of a row, or of a part of one, while the row ``ahead`` is fetched.
+
+    And the row of the gradient, unless ``out`` is empty: of all loops this one has the most
+    arithmetic to do meanwhile.  In one that only adds, fetching costs more than it saves.
+    """
     at, ahead, n, full = np.uint64(at), np.uint64(ahead), np.uint64(n), whole(n)
-    e_at = np.uint64(e_at)
+    e_at, to = np.uint64(e_at), np.uint64(to)
     for i in range(np.uint64(0), full, FULL):
         for line in range(0, LANES, line_of(x)):
             prefetch(x, ahead + i + np.uint64(line), False)
+        if out.size > 0:
+            for line in range(0, LANES, line_of(out)):
+                prefetch(out, to + i + np.uint64(line), True)
         store(e, e_at + i, powers(load(x, at + i), a, b))
     if full < n:
         store(e, e_at + full, powers(load_first(x, at + full, n - full, LOWEST), a, b))
@@ -106,8 +124,6 @@ def sums(
     w: Any,
     sharp: Any,
     uniform: Any,
-    out: Any,
-    to: Any,
 ) -> Any:
     """Sums over n classes from ``first`` on: of exponentials, Σ a_c·(m − x_c), and Σ a_c.
 
@@ -119,12 +135,8 @@ def sums(
     top, one = np.float64(m), np.float64(e.size > 0)
     s, other, below, weights = nothing(), nothing(), nothing(), nothing()
     full = whole_wide(n)
-    to = np.uint64(to)
     for i in range(np.uint64(0), full, HALF):
         s, other = other, s
-        if out.size > 0:
-            for line in range(0, WIDE, line_of(out)):
-                prefetch(out, to + i + np.uint64(line), True)
         s = summed(s, load_wide(e, e_at + i), one)
         if q is not None:
             for line in range(0, WIDE, line_of(q)):
@@ -279,10 +291,12 @@ def rows_at_once(
                 length = min(BLOCK, classes - first)
                 part_at = e_at + (first if fused else 0)
                 ahead = at + most * x_step
-                exponentials(x, at + first, ahead + first, length, a, b, e, part_at)
+                exponentials(
+                    x, at + first, ahead + first, length, a, b, e, part_at, fetched, to + first
+                )
                 parts = sums(
                     x, at, length, first, m, e, part_at, base, q, q_at, q_at + most * q_step, w,
-                    sharp, uniform, fetched, to + first,
+                    sharp, uniform,
                 )  # fmt: skip
                 total_[k] += parts[0]
                 below[k] += parts[1]
@@ -296,7 +310,7 @@ def rows_at_once(
             rest = (total_[k] - np.float64(own_e)) / unit
             if is_small(rest, m):
                 if not fused:
-                    exponentials(x, at, at, classes, a, b, e, e_at)
+                    exponentials(x, at, at, classes, a, b, e, e_at, out, 0)
                 rest = others(e, e_at, classes, own_e) / unit
                 if is_tiny(rest, classes, m):
                     rest = tiny_rest(x, at, 1, classes, m)
