@@ -39,6 +39,7 @@ from .fours import (
     store_sums,
 )
 from .lanes import small_rests
+from .numbers import prefetch
 from .powers import powers
 from .single import LOWEST, VAST
 from .vectors import (
@@ -90,19 +91,32 @@ def peaks_of_rows(x: Any, start: Any, step: Any, classes: Any, count: Any, m: An
 
 
 @kernel(inline="always")
+def fetch_rows(x: Any, at: Any, step: Any) -> None:
+    """Ask for a line of each of four rows."""
+    for row in range(np.uint64(ROWS)):
+        prefetch(x, at + row * step, False)
+
+
+@kernel(inline="always")
 def exponentials_of_rows(
     x: Any, start: Any, step: Any, classes: Any, count: Any, a: Any, b: Any, e: Any, pitch: Any
 ) -> None:
-    """The exponentials of each row; zeros where its last line goes on."""
+    """The exponentials of each row; zeros where its last line goes on.
+
+    Meanwhile as many rows that follow these are fetched.
+    """
     step, n, pitch = np.uint64(step), np.uint64(classes), np.uint64(pitch)
     full = n & ~np.uint64(LINE - 1)
     for first in range(0, count, ROWS):
         row = np.uint64(min(first, count - ROWS))
         at, e_at = np.uint64(start) + row * step, row * pitch
         low, bias = one_each(a, row), one_each(b, row)
+        ahead = at + np.uint64(count) * step
         for i in range(np.uint64(0), full, NEXT):
+            fetch_rows(x, ahead + i, step)
             store_rows(e, e_at + i, pitch, powers(load_rows(x, at + i, step), low, bias))
         if full < n:
+            fetch_rows(x, ahead + full, step)
             v = load_rows_first(x, at + full, step, n - full)
             store_rows(e, e_at + full, pitch, powers(v, low, bias))
 

@@ -49,8 +49,10 @@ from .wide_vectors import (
 )
 
 #: Elements of the rows that are taken at once, so that they and their exponentials stay in the
-#: first level of cache; and of the part of a row whose exponentials are summed at once.
-AT_ONCE, BLOCK = 4096, 1024
+#: first level of cache: without and with a gradient.
+AT_ONCE, FUSED_AT_ONCE = 4096, 2048
+#: Elements of the part of a row whose exponentials are summed at once.
+BLOCK = 1024
 #: Classes of a long row, and bytes of arrays that no cache holds.  What is written there goes
 #: past the cache, without being read first.
 LONG, VAST = 2048, 3 << 24
@@ -385,7 +387,8 @@ def single_rows(begin: Any, end: Any, classes: Any, x: Any, *others: Any) -> Non
     The parameters are those of :func:`.rows.rows`; ``w`` may be ``None`` where probabilities have
     no weights.
     """
-    most = max(1, AT_ONCE // classes)
+    scale = others[-4]
+    most = max(1, (FUSED_AT_ONCE if scale.size > 0 else AT_ONCE) // classes)
     e = np.empty(most * (np.int64(whole(classes)) + LANES) + 2 * LINE, np.float32)
     which, peaks, kept = np.empty(most, np.int64), np.empty(most, np.float32), np.empty((7, most))
     rows_at_once(e, which, peaks, kept, begin, end, classes, x, *others)
