@@ -96,6 +96,7 @@ def exponentials(
 
     And the row of the gradient, unless ``out`` is empty: of all loops this one has the most
     arithmetic to do meanwhile.  In one that only adds, fetching costs more than it saves.
+    The last vector goes on in zeros.
     """
     at, ahead, n, full = np.uint64(at), np.uint64(ahead), np.uint64(n), whole(n)
     e_at, to = np.uint64(e_at), np.uint64(to)
@@ -137,6 +138,9 @@ def sums(
     top, one = np.float64(m), np.float64(e.size > 0)
     s, other, below, weights = nothing(), nothing(), nothing(), nothing()
     full = whole_wide(n)
+    if q is None and base is None:
+        # Exponentials go on in zeros to the end of a vector.
+        full = whole_wide(n + HALF - np.uint64(1))
     for i in range(np.uint64(0), full, HALF):
         s, other = other, s
         s = summed(s, load_wide(e, e_at + i), one)

@@ -34,7 +34,7 @@ AVX512 = "+avx512f" in FEATURES
 REGISTER = 8 if AVX512 else 4
 WIDE = 4 * REGISTER
 
-INDEX, SMALL = ir.IntType(64), ir.IntType(32)
+INDEX, SMALL, TINY = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 LLVM = {
     types.float32: ir.FloatType(),
     types.float64: ir.DoubleType(),
@@ -169,9 +169,10 @@ def joined(builder: Any, parts: Any) -> Any:
 
 
 def first_lanes(builder: Any, count: Any, lanes: int = LANES) -> Any:
-    """Return code for a mask of the first lanes."""
-    numbers = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
-    return builder.icmp_unsigned("<", numbers, splat(builder, count, lanes))
+    """Return code for a mask of the first lanes, of which there are less than 256."""
+    # As bytes they are compared at once.
+    numbers = ir.Constant(ir.VectorType(TINY, lanes), list(range(lanes)))
+    return builder.icmp_unsigned("<", numbers, splat(builder, builder.trunc(count, TINY), lanes))
 
 
 @intrinsic
