@@ -72,7 +72,7 @@ LOST = (
 )
 
 #: The t_j whose bits are without the j that :func:`power` adds along with n.
-_WITHOUT = (
+_WITHOUT_J = (
     np.array(POWERS, np.float32).view(np.uint32) - (np.arange(LINE, dtype=np.uint32) << 19)
 ).view(np.float32)
 
@@ -94,7 +94,7 @@ def times_power(_context: Any, bias: Any) -> Any:
     """The table for :func:`power`, whose exponents begin with ``bias`` instead of 0."""
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(_constant(_WITHOUT), _BITS)
+        bits = builder.bitcast(_constant(_WITHOUT_J), _BITS)
         return builder.bitcast(builder.add(bits, splat(builder, arguments[0], LINE)), _FLOATS)
 
     return TABLE(types.uint32), code
@@ -124,7 +124,7 @@ def power(_context: Any, exponents: Any, shifted: Any) -> Any:
         n = builder.shl(places, ir.Constant(bits, [19] * LANES))
         table = arguments[0]
         if exponents != TABLE:
-            n, table = builder.add(n, table), _constant(_WITHOUT)
+            n, table = builder.add(n, table), _constant(_WITHOUT_J)
         found = builder.bitcast(_looked_up(builder, table, places), bits)
         return builder.bitcast(builder.add(found, n), arguments[1].type)
 

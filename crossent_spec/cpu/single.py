@@ -391,7 +391,7 @@ def single_rows(begin: Any, end: Any, classes: Any, x: Any, *others: Any) -> Non
     The parameters are those of :func:`.rows.rows`; ``w`` may be ``None`` where probabilities have
     no weights.
     """
-    scale = others[-4]
+    scale = others[-4]  # before out, out_start and out_step
     most = max(1, (FUSED_AT_ONCE if scale.size > 0 else AT_ONCE) // classes)
     e = np.empty(most * (np.int64(whole(classes)) + LANES) + 2 * LINE, np.float32)
     which, peaks, kept = np.empty(most, np.int64), np.empty(most, np.float32), np.empty((7, most))

@@ -169,7 +169,7 @@ def joined(builder: Any, parts: Any) -> Any:
 
 
 def first_lanes(builder: Any, count: Any, lanes: int = LANES) -> Any:
-    """Return code for a mask of the first lanes, of which there are less than 256."""
+    """Return code for a mask of the first lanes, of which there are fewer than 256."""
     # As bytes they are compared at once.
     numbers = ir.Constant(ir.VectorType(TINY, lanes), list(range(lanes)))
     return builder.icmp_unsigned("<", numbers, splat(builder, builder.trunc(count, TINY), lanes))
