@@ -42,7 +42,7 @@ def slower(limit: float, measured: float) -> Goal:
 def no_more_memory(own: float, best: Timing, memory: Mapping[str, float]) -> Goal:
     """Return the goal that the library needs no more memory than the best of torch's."""
     theirs = memory.get(best.contestant.name, math.nan)
-    return Goal("extra MB ≤ torch's best", f"{own / 1e6:.0f} of {theirs / 1e6:.0f}", own <= theirs)
+    return Goal("extra MB ≤ torch's best", f"{own / 1e6:.1f} of {theirs / 1e6:.1f}", own <= theirs)
 
 
 def goals(
